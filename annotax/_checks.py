@@ -1,0 +1,439 @@
+"""Hints against values, while the function is traced.
+
+Each hint becomes one `Check` when the core is built; the core calls it for each argument and for the result. A cached
+call of a compiled function never comes here. Types are judged by a type checker, beartype unless told otherwise;
+containers are walked by annotax, whole and with the path kept, since beartype looks at one random item.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import functools
+import numbers
+import os
+import sys
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from inspect import Parameter as SignatureParameter
+from typing import Annotated, Any, Literal, TypeAlias, Union, cast, get_args, get_origin
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import typing_extensions
+
+from annotax._contract import Contract, Parameter, Result
+from annotax._errors import CheckError, StaticValueError, message
+from annotax._hints import EMPTY, HOLE, is_jaxtyping, show, take_apart, without_metadata
+from annotax._markers import Static
+from annotax._tree import describe, is_hashable
+
+TypeChecker: TypeAlias = Callable[[Any, Any], str | None]
+"""`check(value, hint)` returns why the value does not fit the hint, or `None` where it does."""
+
+TypeCheckerOption: TypeAlias = Literal["beartype"] | TypeChecker | None
+"""What every decorator takes as `typechecker=`: `"beartype"`, a checker of your own, or `None` for no checks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A value that does not fit.
+
+    Attributes:
+        path: Where it is, as a person would write it.
+        hint: What was expected there.
+        value: What was there.
+        because: What the type checker had to say.
+    """
+
+    path: str
+    hint: Any
+    value: Any
+    because: str | None = None
+
+
+Check: TypeAlias = Callable[[Any, str], Misfit | None]
+"""Looks at a value at a path."""
+
+
+def beartype_checker(value: Any, hint: Any) -> str | None:
+    """Judge one value by `beartype.door`."""
+    # Imported at the first check, for it takes longer to import than annotax itself.
+    from beartype.door import is_bearable
+    from beartype.roar import BeartypeDecorHintException
+
+    try:
+        return None if is_bearable(value, hint) else ""
+    except BeartypeDecorHintException:  # beartype cannot judge this hint
+        return None
+
+
+def resolve_typechecker(option: TypeCheckerOption) -> TypeChecker | None:
+    """The checker that an option stands for, given the switches of the process.
+
+    Raises:
+        TypeError: If the option is none.
+    """
+    if option is None or not __debug__ or os.environ.get("ANNOTAX_TYPECHECK", "1") == "0":
+        return None
+    if option == "beartype":
+        return beartype_checker
+    if callable(option):
+        return option
+    raise TypeError(f"typechecker= takes 'beartype', a function check(value, hint) -> str | None, or None, not {option!r}")
+
+
+# --- the two hooks of a core -----------------------------------------------------------------------------------------
+
+
+def argument_check(contract: Contract, checker: TypeChecker | None) -> Callable[[tuple[Any, ...]], None] | None:
+    """What the core calls with its slots: static values must be constants, all values must fit their hints."""
+    statics = [(i, p) for i, p in enumerate(contract) if _is_marked_static(p)]
+    checks: list[tuple[int, Parameter, Check]] = []
+    if checker is not None and contract.is_checked:
+        for i, parameter in enumerate(contract):
+            check = _slot_check(parameter, checker)
+            if check is not None:
+                checks.append((i, parameter, check))
+    if not statics and not checks:
+        return None
+
+    def check_arguments(slots: tuple[Any, ...]) -> None:
+        for i, parameter in statics:
+            check_static(contract, parameter, slots[i])
+        misfit = None
+        for i, parameter, check in checks:
+            if slots[i] is parameter.default:  # what the author wrote, however it is hinted
+                continue
+            misfit = check(slots[i], parameter.name)
+            if misfit is not None:
+                break
+        if misfit is not None:
+            raise _error(contract, f"argument {misfit.path} does not fit its hint", misfit)
+
+    return check_arguments
+
+
+def result_check(contract: Contract, checker: TypeChecker | None) -> Callable[[Any], Any] | None:
+    """What the core calls with the function's result; it returns the result."""
+    if checker is None or not contract.is_checked:
+        return None
+    check = make_check(_result_hint(contract.result), checker, traced=True)
+    if check is None:
+        return None
+
+    def check_result(result: Any) -> Any:
+        misfit = check(result, "result")
+        if misfit is not None:
+            raise _error(contract, f"the {misfit.path} does not fit its hint", misfit)
+        return result
+
+    return check_result
+
+
+def in_shape_context(core: Callable[..., Any], contract: Contract) -> Callable[..., Any]:
+    """The core inside one jaxtyping shape context over arguments and result, where any hint is jaxtyping's."""
+    hints = [*(parameter.hint for parameter in contract), _result_hint(contract.result)]
+    if "jaxtyping" not in sys.modules or not any(is_jaxtyping(hint) for hint in hints):
+        return core
+    from jaxtyping import jaxtyped
+
+    # Binds the slots by name, so that axes like "{n}" find their values.
+    inside: Callable[..., Any] = jaxtyped(core, typechecker=None)
+    return inside
+
+
+def check_static(contract: Contract, parameter: Parameter, value: Any) -> None:
+    """Raise unless a value can be a compile-time constant.
+
+    Raises:
+        StaticValueError: If it is a tracer, an array, or unhashable.
+    """
+    items: list[tuple[str, Any]] = [(parameter.name, value)]
+    if parameter.kind is SignatureParameter.VAR_POSITIONAL:
+        items = [(f"{parameter.name}[{i}]", item) for i, item in enumerate(value)]
+    elif parameter.kind is SignatureParameter.VAR_KEYWORD:
+        items = [(f"{parameter.name}[{name!r}]", item) for name, item in value.items()]
+    for path, item in items:
+        problem, fix = _why_not_constant(item)
+        if problem is not None:
+            role = parameter.role(Static)
+            raise StaticValueError(
+                message(
+                    contract.where,
+                    f"static argument {path} {problem}",
+                    got=describe(item),
+                    expected="a hashable compile-time constant",
+                    because=f"{parameter.name} is static: {role.why}" if role is not None else None,
+                    fix=fix,
+                )
+            )
+
+
+def is_constant_argument(parameter: Parameter, value: Any) -> bool:
+    """Whether `check_static` would accept the value."""
+    items = [value]
+    if parameter.kind is SignatureParameter.VAR_POSITIONAL:
+        items = list(value)
+    elif parameter.kind is SignatureParameter.VAR_KEYWORD:
+        items = list(value.values())
+    return all(_why_not_constant(item)[0] is None for item in items)
+
+
+def _why_not_constant(value: Any) -> tuple[str | None, str | None]:
+    if isinstance(value, jax.core.Tracer):
+        return "is a traced value", "mark the parameter that it comes from Static too, or drop Static here"
+    if isinstance(value, (jax.Array, np.ndarray)):
+        return "is an array", "pass a Python number or a tuple, as in int(n), or drop Static to trace it"
+    if not is_hashable(value):
+        fix = {list: "pass a tuple", dict: "pass a tuple of pairs", set: "pass a frozenset"}.get(
+            cast("Any", type(value)), "give its class __eq__ and __hash__, or drop Static to trace it"
+        )
+        return "is not hashable", fix
+    return None, None
+
+
+def _is_marked_static(parameter: Parameter) -> bool:
+    role = parameter.role(Static)
+    return role is not None and not role.inferred
+
+
+def _error(contract: Contract, problem: str, misfit: Misfit) -> CheckError:
+    return CheckError(
+        message(
+            contract.where,
+            problem,
+            expected=show(misfit.hint),
+            got=describe(misfit.value),
+            because=misfit.because or None,
+            **{"while": f"tracing {contract.where.rpartition('.')[2]}, defined at {contract.source}"},
+        )
+    )
+
+
+def _result_hint(result: Result) -> Any:
+    if result.components is None:
+        return result.hint
+    return tuple[tuple(Any if c.hint is EMPTY else c.hint for c in result.components)]  # type: ignore[misc]
+
+
+def _slot_check(parameter: Parameter, checker: TypeChecker) -> Check | None:
+    """The check of one slot; `*args` is a tuple of values and `**kwargs` a dict of them."""
+    hint = parameter.hint
+    if get_origin(hint) in (typing.Unpack, typing_extensions.Unpack):
+        (hint,) = get_args(hint)
+        return make_check(hint, checker, traced=True)
+    if parameter.kind is SignatureParameter.VAR_POSITIONAL:
+        hint = tuple[hint, ...]
+    elif parameter.kind is SignatureParameter.VAR_KEYWORD:
+        hint = dict[str, hint]
+    role = parameter.role(Static)
+    return make_check(hint, checker, traced=role is None)
+
+
+# --- one hint, one check ---------------------------------------------------------------------------------------------
+
+_ACCEPTS: dict[Any, tuple[Any, ...]] = {
+    # What the typing specification lets pass for a number, below: dtypes of the rank-0 array that stands for one.
+    bool: (jnp.bool_,),
+    int: (jnp.integer,),
+    float: (jnp.floating,),
+    complex: (jnp.complexfloating, jnp.floating),
+    numbers.Number: (jnp.number,),
+    numbers.Complex: (jnp.number,),
+    numbers.Real: (jnp.floating, jnp.integer),
+    numbers.Rational: (jnp.integer,),
+    numbers.Integral: (jnp.integer,),
+}
+
+_PROMOTED: dict[Any, tuple[type, ...]] = {float: (int, float), complex: (int, float, complex)}
+
+_SEQUENCES = (list, collections.abc.Sequence, collections.abc.MutableSequence, collections.abc.Iterable,
+              collections.abc.Collection)  # fmt: skip
+_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+
+
+def make_check(hint: Any, checker: TypeChecker, *, traced: bool) -> Check | None:
+    """The check of values against one hint, or `None` where anything fits.
+
+    Arguments:
+        hint: The type, without or with our markers.
+        checker: Judges what is neither a container, a union nor a number.
+        traced: Whether a traced array may stand for a number or a numpy array.
+    """
+    hint = take_apart(hint)[0]
+    base = without_metadata(hint)
+    if hint is EMPTY or base is EMPTY or base is Any or base is HOLE or base in (typing.Self, typing_extensions.Self):
+        return None
+    make = functools.partial(make_check, checker=checker, traced=traced)
+    if get_origin(hint) is Annotated:
+        return _annotated(hint, make(hint.__origin__), checker)
+    origin = get_origin(base)
+    if origin is Union or origin is types.UnionType:
+        return _union(base, [make(part) for part in get_args(base)])
+    if traced and base in _ACCEPTS:
+        return _number(base)
+    if base in _PROMOTED:
+        return _instance(base, _PROMOTED[base])
+    if origin in _SEQUENCES and not isinstance(get_args(base)[0], typing.TypeVar):
+        return _sequence(base, cast(type, origin), make(get_args(base)[0]))
+    if origin is tuple:
+        return _tuple(base, make)
+    if origin in _MAPPINGS:
+        return _mapping(base, cast(type, origin), *(make(part) for part in get_args(base)))
+    if isinstance(base, type) and traced and issubclass(base, (np.ndarray, np.generic)) or origin is np.ndarray:
+        return _numpy(base)
+    if isinstance(base, type) and origin is None and type(base) is type and hint is base:
+        return _instance(base, base)
+    return _judged(hint, checker)
+
+
+def _judged(hint: Any, checker: TypeChecker) -> Check:
+    filled = _fill(hint)
+
+    def check(value: Any, path: str) -> Misfit | None:
+        because = checker(value, filled)
+        return None if because is None else Misfit(path, hint, value, because)
+
+    return check
+
+
+def _fill(hint: Any) -> Any:
+    """The hint with `Any` where a name could not be found."""
+    if hint is HOLE:
+        return Any
+    if get_origin(hint) is None or get_origin(hint) is Literal or HOLE not in _parts(hint):
+        return hint
+    return Any
+
+
+def _parts(hint: Any) -> list[Any]:
+    return [hint, *(inner for argument in get_args(hint) if not isinstance(argument, list) for inner in _parts(argument))]
+
+
+def _instance(hint: Any, classes: Any) -> Check:
+    def check(value: Any, path: str) -> Misfit | None:
+        return None if isinstance(value, classes) else Misfit(path, hint, value)
+
+    return check
+
+
+def _number(hint: Any) -> Check:
+    """A Python number, or the rank-0 array that JAX makes of one."""
+    classes = _PROMOTED.get(hint, (hint,))
+    dtypes = _ACCEPTS[hint]
+
+    def check(value: Any, path: str) -> Misfit | None:
+        if isinstance(value, classes):
+            return None
+        if isinstance(value, (jax.Array, np.generic, jax.ShapeDtypeStruct)) and value.shape == ():
+            dtype = value.dtype
+            if any(jnp.issubdtype(dtype, kind) for kind in dtypes):
+                return None
+            # A Python int where a float is declared, which a type checker lets pass, arrives as a weak integer.
+            if getattr(value, "weak_type", False) and hint in _PROMOTED and jnp.issubdtype(dtype, jnp.integer):
+                return None
+        return Misfit(path, hint, value)
+
+    return check
+
+
+def _numpy(hint: Any) -> Check:
+    """A numpy array or scalar, or the traced array that it becomes."""
+    base = get_origin(hint) or hint
+    arguments = get_args(hint)
+    dtype = next(iter(get_args(arguments[1])), Any) if len(arguments) == 2 else Any
+    scalar = base if issubclass(base, np.generic) else dtype
+    wanted = scalar if isinstance(scalar, type) and issubclass(scalar, np.generic) else np.generic
+
+    def check(value: Any, path: str) -> Misfit | None:
+        is_right_class = isinstance(value, (base, jax.Array))
+        rank = None if base is np.ndarray else ()
+        if is_right_class and (rank is None or value.shape == rank) and jnp.issubdtype(value.dtype, wanted):
+            return None
+        return Misfit(path, hint, value)
+
+    return check
+
+
+def _union(hint: Any, checks: list[Check | None]) -> Check | None:
+    if None in checks:
+        return None
+
+    def check(value: Any, path: str) -> Misfit | None:
+        misfits = [cast(Check, branch)(value, path) for branch in checks]
+        if None in misfits:
+            return None
+        # The branch that got into the value tells more than "none of these".
+        deepest = max(cast("list[Misfit]", misfits), key=lambda misfit: len(misfit.path))
+        return deepest if len(deepest.path) > len(path) else Misfit(path, hint, value)
+
+    return check
+
+
+def _annotated(hint: Any, inner: Check | None, checker: TypeChecker) -> Check:
+    base = hint.__origin__
+
+    def check(value: Any, path: str) -> Misfit | None:
+        misfit = inner(value, path) if inner is not None else None
+        if misfit is not None:
+            return misfit
+        try:
+            because = checker(value, hint)
+        except jax.errors.ConcretizationTypeError:  # a validator that needs a value cannot be decided by a tracer
+            return None
+        if because is None or inner is not None and checker(value, base) is not None:
+            return None  # a number that stands there as a tracer fits by our rules, not by the checker's
+        return Misfit(path, hint, value, because)
+
+    return check
+
+
+def _sequence(hint: Any, origin: type, item: Check | None) -> Check:
+    def check(value: Any, path: str) -> Misfit | None:
+        if not isinstance(value, origin) or isinstance(value, (str, bytes)):
+            return Misfit(path, hint, value)
+        if item is None or not isinstance(value, collections.abc.Sequence):
+            return None
+        return _first(item(inner, f"{path}[{i}]") for i, inner in enumerate(cast("list[Any]", value)))
+
+    return check
+
+
+def _tuple(hint: Any, make: Callable[[Any], Check | None]) -> Check:
+    parts = get_args(hint)
+    if len(parts) == 2 and parts[1] is Ellipsis:
+        each = make(parts[0])
+        return _sequence(hint, tuple, each)
+    checks = [make(part) for part in parts if part != ()]
+
+    def check(value: Any, path: str) -> Misfit | None:
+        if not isinstance(value, tuple):
+            return Misfit(path, hint, value)
+        items = cast("tuple[Any, ...]", value)
+        if len(items) != len(checks):
+            return Misfit(path, hint, items, f"it has {len(items)} components instead of {len(checks)}")
+        return _first(
+            one(item, f"{path}[{i}]") for i, (one, item) in enumerate(zip(checks, items, strict=True)) if one is not None
+        )
+
+    return check
+
+
+def _mapping(hint: Any, origin: type, key: Check | None, item: Check | None) -> Check:
+    def check(value: Any, path: str) -> Misfit | None:
+        if not isinstance(value, origin):
+            return Misfit(path, hint, value)
+        items = cast("Mapping[Any, Any]", value)
+        wrong = _first(key(name, f"key {name!r} of {path}") for name in items) if key is not None else None
+        if wrong is None and item is not None:
+            wrong = _first(item(inner, f"{path}[{name!r}]") for name, inner in items.items())
+        return wrong
+
+    return check
+
+
+def _first(misfits: typing.Iterable[Misfit | None]) -> Misfit | None:
+    return next((misfit for misfit in misfits if misfit is not None), None)

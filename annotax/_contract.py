@@ -1,0 +1,341 @@
+"""The contract: what the signature of one function says to every transform.
+
+One frozen record per parameter and one for the result, read once per function. A transform asks the contract for roles
+by marker (`contract.indices(Static)`) and gets positions in the signature, the only kind of selector there is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from inspect import Parameter as SignatureParameter
+from inspect import Signature
+from typing import Any, TypeAlias, cast, get_args, get_origin
+
+import jax
+import numpy as np
+
+from annotax._errors import MarkerError, message
+from annotax._hints import (
+    EMPTY,
+    Names,
+    Unreadable,
+    evaluate,
+    nested_marker,
+    show,
+    take_apart,
+    why_not_differentiable,
+    why_static,
+    without_metadata,
+)
+from annotax._markers import Aux, Axis, Diff, Donate, Marker, NoDiff, Static
+from annotax._signature import Callee
+from annotax._tree import why_static_value
+
+Selector: TypeAlias = int | str
+"""A parameter, by name or by index into the signature; negative indices count from the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One thing that a parameter or a result is to a transform.
+
+    Attributes:
+        marker: Which.
+        why: Where it comes from: a marker, an override, or an inference.
+        inferred: Whether annotax found it out by itself.
+    """
+
+    marker: Any
+    why: str
+    inferred: bool = False
+
+    def is_of(self, marker: Any) -> bool:
+        """Whether this is the role of a marker, or of a class of markers."""
+        return self.marker is marker or (isinstance(marker, type) and isinstance(self.marker, marker))
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of the function.
+
+    Attributes:
+        name: Its name.
+        kind: Its kind, as `inspect.Parameter.kind`.
+        default: Its default, or `inspect.Parameter.empty`.
+        hint: Its type without our markers, or `EMPTY`.
+        roles: What it is to transforms, in the order of reading.
+    """
+
+    name: str
+    kind: Any
+    default: Any
+    hint: Any
+    roles: tuple[Role, ...]
+
+    def role(self, marker: Any) -> Role | None:
+        """The role of this marker, or of this class of markers (`Axis`), or `None`."""
+        return next((role for role in self.roles if role.is_of(marker)), None)
+
+    def without(self, *markers: Any) -> Parameter:
+        """The same parameter without the roles of these markers."""
+        kept = tuple(role for role in self.roles if not any(map(role.is_of, markers)))
+        return dataclasses.replace(self, roles=kept)
+
+    def adding(self, role: Role) -> Parameter:
+        """The same parameter with one role more, in place of its own of that marker."""
+        kept = self.without(role.marker)
+        return dataclasses.replace(kept, roles=(*kept.roles, role))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What the function returns: one value, or a tuple of components.
+
+    Attributes:
+        hint: Its type without our markers, or `EMPTY` where nothing is known.
+        roles: What it is to transforms, `Aux` for one.
+        components: The components of a returned tuple, or `None` where it is one value.
+    """
+
+    hint: Any = EMPTY
+    roles: tuple[Role, ...] = ()
+    components: tuple[Result, ...] | None = None
+
+    @property
+    def is_aux(self) -> bool:
+        """Whether this component is auxiliary."""
+        return any(role.marker is Aux for role in self.roles)
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """What a signature says.
+
+    Attributes:
+        where: The function, as `module.qualname`, for messages.
+        source: `file.py:line`, for messages.
+        parameters: One record a parameter, in the order of the signature.
+        result: What the function returns; a transform changes it (after `grad` it no longer is the loss).
+        is_checked: Whether the hints describe the values, so that they can be checked.
+        pending: Why a hint could not be read yet, or `None`. It is read again at the first call.
+    """
+
+    where: str
+    source: str
+    parameters: tuple[Parameter, ...]
+    result: Result = Result()
+    is_checked: bool = True
+    pending: str | None = None
+
+    def __iter__(self) -> Any:
+        return iter(self.parameters)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the parameters."""
+        return tuple(parameter.name for parameter in self.parameters)
+
+    def indices(self, marker: Any) -> tuple[int, ...]:
+        """The positions of the parameters that have the role of a marker."""
+        return tuple(i for i, parameter in enumerate(self.parameters) if parameter.role(marker) is not None)
+
+    def index(self, selector: Selector, option: str) -> int:
+        """The position of one parameter.
+
+        Arguments:
+            selector: Its name, or its index, negative from the end.
+            option: The option that names it, for the message: `"jit(static=...)"`.
+
+        Raises:
+            MarkerError: If there is no such parameter.
+        """
+        names = self.names
+        if isinstance(selector, str) and selector in names:
+            return names.index(selector)
+        if isinstance(selector, int) and not isinstance(selector, bool) and -len(names) <= selector < len(names):
+            return selector % len(names)
+        near = difflib.get_close_matches(selector, names, n=1) if isinstance(selector, str) else []
+        raise MarkerError(
+            message(
+                self.where,
+                f"{option} names no parameter",
+                got=repr(selector),
+                expected=f"one of {', '.join(names)}" if names else "nothing: the function takes no arguments",
+                fix=f"write {near[0]!r}" if near else "name a parameter, or give its index in the signature",
+            )
+        )
+
+    def select(self, selectors: Iterable[Selector], option: str) -> tuple[int, ...]:
+        """The positions of several parameters, in the order given."""
+        return tuple(self.index(selector, option) for selector in selectors)
+
+    def change(self, indices: Sequence[int], role: Role, *, replacing: tuple[Any, ...] = ()) -> Contract:
+        """The contract with a role added to some parameters, and the roles of the markers `replacing` taken off them."""
+        parameters = list(self.parameters)
+        for i in indices:
+            parameters[i] = parameters[i].without(*replacing).adding(role)
+        return dataclasses.replace(self, parameters=tuple(parameters))
+
+    def returning(self, result: Result) -> Contract:
+        """The contract with another result."""
+        return dataclasses.replace(self, result=result)
+
+
+def selectors(value: Selector | Sequence[Selector] | None) -> tuple[Selector, ...]:
+    """An override as a tuple: `"n"`, `-1`, `["n", 2]` and `None` alike."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, (int, str)) else tuple(value)
+
+
+def read(callee: Callee, *, final: bool) -> Contract:
+    """Read the contract of a function.
+
+    Arguments:
+        callee: The function, taken apart.
+        final: Whether this is the last chance: at the first call a hint that cannot be read raises, before that it
+            leaves the contract pending.
+
+    Raises:
+        MarkerError: For a marker that is contradictory, misplaced, or (if final) may hide in an unreadable hint.
+    """
+    names = Names(callee.annotated, holes=True)
+    pending: str | None = None
+
+    def hint_of(label: str, annotation: Any) -> Any:
+        nonlocal pending
+        if annotation is Signature.empty:
+            return EMPTY
+        try:
+            return evaluate(annotation, names)
+        except Unreadable as error:
+            pending = f"the hint {annotation!r} of {label}: {error}"
+            return EMPTY
+
+    hints = [(p, hint_of(f"parameter {p.name}", p.annotation)) for p in callee.signature.parameters.values()]
+    result = hint_of("the result", callee.signature.return_annotation)
+    if pending is not None and final:
+        raise MarkerError(
+            message(
+                callee.where,
+                f"cannot read {pending}",
+                because="it may hide a marker",
+                fix="import the name at run time, or put the marker outside: NoDiff['Name']",
+            )
+        )
+    parameters = tuple(_parameter(callee, parameter, hint) for parameter, hint in hints)
+    return Contract(
+        callee.where, callee.source, parameters, _result(callee, result), not callee.transformed, pending=pending
+    )
+
+
+_ON_PARAMETERS = (Static, NoDiff, Diff, Donate)
+
+_CONTRADICTIONS: tuple[tuple[Any, Any, str], ...] = (
+    (Static, Donate, "a static value has no buffers to give away: drop one of the two"),
+    (Static, Diff, "a static value is never traced, so it has no gradient: drop one of the two"),
+    (Static, Axis, "a static value is shared by the whole batch: drop the Axis"),
+    (NoDiff, Diff, "they say opposite things: drop one of the two"),
+)
+
+
+def _parameter(callee: Callee, parameter: SignatureParameter, hint: Any) -> Parameter:
+    label = f"parameter {parameter.name}"
+    bare, markers = take_apart(hint)
+    misplaced = Aux if Aux in markers else nested_marker(bare)
+    if misplaced is not None:
+        raise MarkerError(
+            message(
+                callee.where,
+                f"{label} has the marker {misplaced!r} where it cannot be honoured",
+                got=show(hint),
+                fix="Aux belongs on a component of the returned tuple"
+                if misplaced is Aux
+                else f"put it outside: {misplaced!r}[{_example(bare)}]",
+            )
+        )
+    roles = [Role(marker, f"marked {marker!r}") for marker in dict.fromkeys(markers)]
+    read = Parameter(parameter.name, parameter.kind, parameter.default, bare, tuple(roles))
+    if read.role(Static) is None and (why := _why_static(read)) is not None:
+        read = read.adding(Role(Static, why, inferred=True))
+    elif read.role(Static) is None and read.role(Diff) is None and read.role(NoDiff) is None:
+        why = why_not_differentiable(bare)
+        read = read if why is None else read.adding(Role(NoDiff, why, inferred=True))
+    _check_consistent(callee, read)
+    return read
+
+
+def _why_static(parameter: Parameter) -> str | None:
+    if parameter.hint is not EMPTY and without_metadata(parameter.hint) is not Any:
+        return why_static(parameter.hint)
+    if parameter.default is SignatureParameter.empty:
+        return None
+    return why_static_value(parameter.default, "its default")
+
+
+def _check_consistent(callee: Callee, parameter: Parameter) -> None:
+    for one, other, because in _CONTRADICTIONS:
+        first, second = parameter.role(one), parameter.role(other)
+        if first is not None and second is not None:
+            raise MarkerError(
+                message(
+                    callee.where,
+                    f"parameter {parameter.name} is both {first.marker!r} and {second.marker!r}",
+                    got=f"{first.why}, {second.why}",
+                    fix=because,
+                )
+            )
+    leaves = [] if parameter.role(Donate) is None else jax.tree.leaves(parameter.default)
+    if any(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in leaves):
+        raise MarkerError(
+            message(
+                callee.where,
+                f"parameter {parameter.name} is Donate, but its default is an array",
+                because="the first call that omits it deletes the default, and the second finds it gone",
+                fix="drop the default or the marker, or default to None and make the array inside",
+            )
+        )
+
+
+def _example(hint: Any) -> str:
+    """The hint with the markers inside it taken off, for a message."""
+    text = show(hint)
+    for marker in (*_ON_PARAMETERS, Aux):
+        text = text.replace(f", {marker!r}]", "]")
+    return text.replace("Annotated[", "").replace("]]", "]") if "Annotated[" in text else text
+
+
+def _result(callee: Callee, hint: Any) -> Result:
+    bare, markers = take_apart(hint)
+    if Aux in markers:
+        _misplaced(callee, Aux, hint)
+    parts = get_args(bare) if get_origin(bare) is tuple else ()
+    if not parts or Ellipsis in parts:
+        return _component(callee, hint)
+    roles = _component(callee, hint, nested=False).roles
+    return Result(bare, roles, tuple(_component(callee, part) for part in cast("tuple[Any, ...]", parts)))
+
+
+def _component(callee: Callee, hint: Any, *, nested: bool = True) -> Result:
+    bare, markers = take_apart(hint)
+    wrong = [marker for marker in markers if marker in _ON_PARAMETERS]
+    inside = nested_marker(bare) if nested else None
+    if wrong or inside is not None:
+        _misplaced(callee, wrong[0] if wrong else inside, hint)
+    return Result(bare, tuple(Role(marker, f"marked {marker!r}") for marker in markers))
+
+
+def _misplaced(callee: Callee, marker: Marker | Any, hint: Any) -> None:
+    raise MarkerError(
+        message(
+            callee.where,
+            f"the result has the marker {marker!r} where it cannot be honoured",
+            got=show(hint),
+            fix="mark a component of the returned tuple: tuple[Array, Aux[Metrics]]"
+            if marker is Aux
+            else f"{marker!r} belongs on a parameter",
+        )
+    )

@@ -1,0 +1,55 @@
+"""Every exception of annotax, and how a message is laid out.
+
+The first line says where and what; the rows below say what was got, what was expected, and what to write instead.
+This module stands first in the flow and imports nothing of annotax.
+"""
+
+from __future__ import annotations
+
+
+class AnnotaxError(Exception):
+    """Base of every error that annotax raises."""
+
+
+class MarkerError(AnnotaxError):
+    """A marker, an override or a signature that cannot be honoured; raised when the function is decorated.
+
+    Where a hint cannot be read yet at decoration (a forward reference), the error comes at the first call.
+    """
+
+
+class CheckError(AnnotaxError, TypeError):
+    """An argument or a result that does not fit its hint; raised while the function is traced."""
+
+
+class StaticValueError(AnnotaxError, TypeError):
+    """A value that cannot be a compile-time constant: unhashable, an array, or a tracer.
+
+    Also raised for an object that can be neither traced nor, safely, held constant.
+    """
+
+
+class DifferentiationError(AnnotaxError, TypeError):
+    """Values in which there is nothing to differentiate; raised at the call."""
+
+
+# Tracebacks should name the classes where users import them from.
+for _error in (AnnotaxError, MarkerError, CheckError, StaticValueError, DifferentiationError):
+    _error.__module__ = "annotax"
+del _error
+
+
+def message(where: str, problem: str, **rows: str | None) -> str:
+    """Lay out an error message: one line of summary, then one aligned row for each fact that is given.
+
+    Arguments:
+        where: The function, as `module.qualname`.
+        problem: What is wrong, naming the parameter, as a sentence without its full stop.
+        rows: Facts by label (`got`, `expected`, `because`, `fix`, ...); those that are `None` are left out.
+    """
+    lines = [f"{where}(): {problem}."]
+    width = max((len(label) for label in rows), default=0)
+    for label, fact in rows.items():
+        if fact is not None:
+            lines.append(f"  {label:<{width}}  {fact}")
+    return "\n".join(lines)

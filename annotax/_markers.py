@@ -1,0 +1,112 @@
+"""The vocabulary: what a type hint can say to a JAX transform.
+
+Every marker works as metadata, `Annotated[T, Marker]`; the plain ones also as an alias, `Marker[T]`. Markers are inert:
+a function that no transform has read behaves as if they were not there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Marker:
+    """Base of every marker. Subclass it for a marker that only your own `Transform` reads.
+
+    Two markers are the same if they are equal; a subclass with arguments should be a frozen dataclass or define
+    `__eq__` and `__hash__`.
+    """
+
+    __slots__ = ()
+
+
+class _Alias(Marker):
+    """A marker without arguments: one object that is metadata and, subscripted, the `Annotated` form of itself.
+
+    A special form has to be told to each type checker; an ordinary generic alias does not, so the checkers are shown
+    `Annotated[T, ...]` in place of this class.
+    """
+
+    def __init__(self, name: str, doc: str) -> None:
+        self.name = name
+        self.__doc__ = doc
+
+    def __getitem__(self, hint: Any) -> Any:
+        return Annotated[hint, self]
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __reduce__(self) -> str:
+        # Pickled by name, so that identity survives a process border.
+        return self.name
+
+
+if TYPE_CHECKING:
+    Static = Annotated[T, "annotax.Static"]
+    NoDiff = Annotated[T, "annotax.NoDiff"]
+    Diff = Annotated[T, "annotax.Diff"]
+    Donate = Annotated[T, "annotax.Donate"]
+    Aux = Annotated[T, "annotax.Aux"]
+else:
+    Static = _Alias(
+        "Static",
+        """A hashable compile-time constant: never traced, differentiated, batched, sharded or donated.
+
+        Write `n: Static[int]` or `n: Annotated[int, Static]`. A new value compiles anew.
+        """,
+    )
+    NoDiff = _Alias(
+        "NoDiff",
+        """Traced, but never differentiated.
+
+        Write `x: NoDiff[Array]` or `x: Annotated[Array, NoDiff]`.
+        """,
+    )
+    Diff = _Alias(
+        "Diff",
+        """Differentiate exactly the parameters so marked.
+
+        Write `w: Diff[Array]` or `w: Annotated[Array, Diff]`. Without any, every parameter that is not excluded is
+        differentiated.
+        """,
+    )
+    Donate = _Alias(
+        "Donate",
+        """The call may reuse the argument's buffers; the caller's arrays are deleted.
+
+        Write `state: Donate[State]` or `state: Annotated[State, Donate]`.
+        """,
+    )
+    Aux = _Alias(
+        "Aux",
+        """An auxiliary component of a returned tuple: handed through, not differentiated.
+
+        Write `-> tuple[Array, Aux[Metrics]]` or `-> tuple[Array, Annotated[Metrics, Aux]]`.
+        """,
+    )
+
+
+class Axis(Marker):
+    """The axis that a batching transform maps: `Annotated[Array, Axis(1)]`.
+
+    Arguments:
+        axis: The mapped axis, or `None` for a value that the whole batch shares.
+        name: Speak only to the map with this axis name.
+    """
+
+    __slots__ = ("axis", "name")
+
+    def __init__(self, axis: int | None, name: str | None = None) -> None:
+        self.axis = axis
+        self.name = name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Axis) and (self.axis, self.name) == (other.axis, other.name)
+
+    def __hash__(self) -> int:
+        return hash((Axis, self.axis, self.name))
+
+    def __repr__(self) -> str:
+        return f"Axis({self.axis!r})" if self.name is None else f"Axis({self.axis!r}, {self.name!r})"

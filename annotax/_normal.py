@@ -1,0 +1,204 @@
+"""The normal form: one parameter, one position.
+
+`make_core` turns `f(a, /, b, *args, c, **kw)` into `core(a, b, args, c, kw)`, so that every selector of every JAX
+transform is an index into the signature. `make_face` goes the other way: a plain function with the user's own
+signature whose body is one call of a core. Both are generated, since anything that takes `*args, **kwargs` costs
+Python time on every call, and hides the names that JAX puts into its messages.
+"""
+
+from __future__ import annotations
+
+import functools
+import keyword
+import linecache
+import types
+from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, Signature
+from typing import Any, cast
+
+from annotax._signature import Callee
+
+MEMO = "__annotax_memo__"
+"""The attribute of a user's function that keeps what was built from it."""
+
+PIPELINE = "__annotax_pipeline__"
+"""The attribute of a face that leads back to its pipeline."""
+
+
+def make_core(
+    callee: Callee,
+    check_arguments: Callable[[tuple[Any, ...]], None] | None,
+    check_result: Callable[[Any], Any] | None,
+) -> Callable[..., Any]:
+    """The core of a function: what every JAX transform is handed in its place.
+
+    Arguments:
+        callee: The function, taken apart.
+        check_arguments: Called with all slots before the function; raises where one is wrong. `None`: not called.
+        check_result: Called with what the function returned, and returns it. `None`: not called.
+    """
+    parameters = list(callee.signature.parameters.values())
+    names = [parameter.name for parameter in parameters]
+    prefix = _prefix(names)
+    call = f"{prefix}function({', '.join(_passed(p) for p in parameters)})"
+    if check_result is not None:
+        call = f"{prefix}check_result({call})"
+    body = f"    {prefix}check_arguments({_tuple(names)})\n" if check_arguments is not None else ""
+    core = _generate(
+        callee.where,
+        "core",
+        ", ".join(names),
+        f"{body}    return {call}\n",
+        {
+            f"{prefix}function": callee.caller(),
+            f"{prefix}check_arguments": check_arguments,
+            f"{prefix}check_result": check_result,
+        },
+    )
+    as_slots(core, callee.annotated, names)
+    return core
+
+
+def as_slots(function: Any, wrapped: Any, names: Sequence[str]) -> Any:
+    """Give a function of slots the names that JAX's messages show, and the place where the user's function stands.
+
+    Every layer between JAX and the user needs both attributes, or JAX says `slots[0]`. The object of a bound method
+    stays out of them, so that what is compiled does not keep it alive.
+    """
+    function.__name__ = getattr(wrapped, "__name__", None) or type(wrapped).__name__
+    function.__qualname__ = getattr(wrapped, "__qualname__", function.__name__)
+    function.__module__ = getattr(wrapped, "__module__", None)
+    function.__wrapped__ = wrapped
+    function.__signature__ = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names])
+    return function
+
+
+def make_face(callee: Callee, call: Callable[..., Any], refused: Any, careful: Any) -> types.FunctionType:
+    """The face of a pipeline: the user's own signature around one call.
+
+    Arguments:
+        callee: The function, taken apart.
+        call: Called with the slots.
+        refused: `refused(error, slots)` is asked where `call` raised; true to try again with `careful`.
+        careful: `careful(slots)`, a slower way to make the call that knows more.
+    """
+    parameters = list(callee.signature.parameters.values())
+    names = [parameter.name for parameter in parameters]
+    prefix = _prefix(names)
+    body = (
+        "    try:\n"
+        f"        return {prefix}call({', '.join(names)})\n"
+        f"    except {prefix}Exception as {prefix}error:\n"
+        f"        if not {prefix}refused({prefix}error, {_tuple(names)}):\n"
+        "            raise\n"
+        # Outside the handler, so that what it raises does not drag along the error that it replaces.
+        f"    return {prefix}careful({_tuple(names)})\n"
+    )
+    namespace = {
+        f"{prefix}call": call,
+        f"{prefix}refused": refused,
+        f"{prefix}careful": careful,
+        f"{prefix}Exception": Exception,
+    }
+    return _with_defaults(_generate(callee.where, "face", _declared(parameters), body, namespace), callee)
+
+
+def make_binder(callee: Callee) -> Callable[..., tuple[Any, ...]]:
+    """A function with the user's own signature that returns its slots."""
+    parameters = list(callee.signature.parameters.values())
+    body = f"    return {_tuple([parameter.name for parameter in parameters])}\n"
+    return _with_defaults(_generate(callee.where, "binder", _declared(parameters), body, {}), callee)
+
+
+def make_encoder(
+    where: str, names: Sequence[str], call: Callable[..., Any], encoders: Mapping[int, Callable[[Any], Any]]
+) -> Callable[..., Any]:
+    """A function of slots that makes a call with some of them passed through a function of one argument first."""
+    prefix = _prefix(names)
+    passed = [f"{prefix}encode_{i}({name})" if i in encoders else name for i, name in enumerate(names)]
+    namespace = {f"{prefix}encode_{i}": encode for i, encode in encoders.items()}
+    body = f"    return {prefix}call({', '.join(passed)})\n"
+    return _generate(where, "encoder", ", ".join(names), body, {f"{prefix}call": call, **namespace})
+
+
+# --- generated source ------------------------------------------------------------------------------------------------
+# Nothing but names that were checked to be identifiers gets into it (`_signature`); values come in through the namespace.
+
+
+def _generate(where: str, part: str, parameters: str, body: str, namespace: dict[str, Any]) -> types.FunctionType:
+    module, _, name = where.rpartition(".")
+    if not name.isidentifier() or keyword.iskeyword(name):  # a lambda
+        name = "function"
+    code = _compiled(f"def {name}({parameters}):\n{body}", f"annotax {part} of {where}")
+    namespace["__name__"] = module
+    return types.FunctionType(code, namespace, name)
+
+
+@functools.lru_cache(maxsize=4096)
+def _compiled(source: str, title: str) -> types.CodeType:
+    """The code of the one function in a source, which debuggers and tracebacks can show."""
+    filename, number = f"<{title}>", 1
+    while filename in linecache.cache:
+        number += 1
+        filename = f"<{title}, {number}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    (code,) = (part for part in compile(source, filename, "exec").co_consts if isinstance(part, types.CodeType))
+    return code
+
+
+def _prefix(names: Sequence[str]) -> str:
+    """A beginning for names of our own that no parameter has."""
+    prefix = "_annotax_"
+    while any(name.startswith(prefix) for name in names):
+        prefix = f"_{prefix}"
+    return prefix
+
+
+def _tuple(names: Sequence[str]) -> str:
+    return f"({', '.join(names)},)" if names else "()"
+
+
+def _passed(parameter: Parameter) -> str:
+    match parameter.kind:
+        case Parameter.VAR_POSITIONAL:
+            return f"*{parameter.name}"
+        case Parameter.VAR_KEYWORD:
+            return f"**{parameter.name}"
+        case Parameter.KEYWORD_ONLY:
+            return f"{parameter.name}={parameter.name}"
+        case _:
+            return parameter.name
+
+
+def _declared(parameters: Sequence[Parameter]) -> str:
+    """The parameters as they stand between the brackets of a `def`; defaults are set on the function, not written."""
+    parts: list[str] = []
+    seen: set[Any] = set()
+    for parameter in parameters:
+        if Parameter.POSITIONAL_ONLY in seen and parameter.kind is not Parameter.POSITIONAL_ONLY and "/" not in parts:
+            parts.append("/")
+        if parameter.kind is Parameter.KEYWORD_ONLY and not seen & {Parameter.VAR_POSITIONAL, Parameter.KEYWORD_ONLY}:
+            parts.append("*")
+        seen.add(parameter.kind)
+        star = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}.get(cast("Any", parameter.kind), "")
+        parts.append(star + parameter.name)
+    if Parameter.POSITIONAL_ONLY in seen and "/" not in parts:
+        parts.append("/")
+    return ", ".join(parts)
+
+
+def _with_defaults(function: types.FunctionType, callee: Callee) -> types.FunctionType:
+    parameters = list(callee.signature.parameters.values())
+    given = [p for p in parameters if p.default is not Parameter.empty]
+    function.__defaults__ = tuple(p.default for p in given if p.kind is not Parameter.KEYWORD_ONLY)
+    function.__kwdefaults__ = {p.name: p.default for p in given if p.kind is Parameter.KEYWORD_ONLY}
+    original = callee.given
+    for attribute in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__", "__type_params__"):
+        value = getattr(original, attribute, None)
+        if value is not None and not isinstance(original, functools.partial):
+            setattr(function, attribute, value)
+    own = {name: value for name, value in getattr(original, "__dict__", {}).items() if name not in (MEMO, PIPELINE)}
+    if isinstance(original, types.FunctionType):
+        function.__dict__.update(own)
+    function.__wrapped__ = original  # type: ignore[attr-defined]
+    return function

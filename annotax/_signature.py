@@ -1,0 +1,247 @@
+"""What the user handed in, taken apart: what to call, with which signature, and whether that signature can be trusted.
+
+A `Callee` is the first record of the flow. It knows functions, methods, partials, callable objects, classes, functions
+under `functools.wraps`, and functions that JAX itself has already transformed.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import keyword
+import os
+import sys
+import types
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from inspect import Parameter, Signature
+from typing import Any, cast
+
+import jax
+
+from annotax._errors import AnnotaxError, MarkerError, message
+
+_JAX_ROOT = os.path.dirname(jax.__file__) + os.sep
+_VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+
+
+@dataclass(frozen=True, eq=False)
+class Callee:
+    """A user's callable.
+
+    Attributes:
+        given: What the user handed in; for a bound method it holds the object.
+        function: What is called: `given` itself, or the plain function of a bound method or callable object.
+        instance: The object of a bound method or of a callable object, else `None`.
+        annotated: The innermost function, whose module and closure give string hints their meaning.
+        signature: The parameters a caller passes.
+        where: `module.qualname`, for messages.
+        source: `file.py:line`, for messages.
+        transformed: Whether a layer is already a JAX or annotax transform, so that the hints no longer describe values.
+    """
+
+    given: Callable[..., Any]
+    function: Callable[..., Any]
+    instance: Any
+    annotated: Any
+    signature: Signature
+    where: str
+    source: str
+    transformed: bool
+
+    @property
+    def name(self) -> str:
+        """The plain name of the function."""
+        return self.where.rpartition(".")[2]
+
+    def caller(self) -> Callable[..., Any]:
+        """What the core calls. It holds the object of a bound method weakly, so that a compiled core does not keep it.
+
+        An object that cannot be referred to weakly is held.
+        """
+        if self.instance is None:
+            return self.function
+        try:
+            return _WeaklyBound(self.function, weakref.ref(self.instance))
+        except TypeError:
+            return self.given
+
+
+class _WeaklyBound:
+    """A method of an object that it does not keep alive."""
+
+    __slots__ = ("function", "reference")
+
+    def __init__(self, function: Callable[..., Any], reference: weakref.ref[Any]) -> None:
+        self.function = function
+        self.reference = reference
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(self.reference(), *args, **kwargs)
+
+
+def callee(given: Any, *, is_face: Callable[[Any], bool]) -> Callee:
+    """Take a callable apart.
+
+    Arguments:
+        given: What the user handed to a decorator.
+        is_face: Tells whether a function is one that annotax made.
+
+    Raises:
+        MarkerError: If its signature cannot be read or cannot be trusted.
+    """
+    function, instance = _bound(given)
+    layers = _layers(given)
+    annotated = layers[-1]
+    where, source = _where(annotated), _source(annotated)
+    signature = _signature(given, where)
+    _check_names(signature, where)
+    for layer in layers:
+        _check_wrapper(layer, where)
+    transformed = any(_is_jax(layer) or is_face(layer) for layer in layers)
+    _check_hidden(given, signature, where)
+    return Callee(given, function, instance, annotated, signature, where, source, transformed)
+
+
+def _bound(given: Any) -> tuple[Callable[..., Any], Any]:
+    """The plain function and the object of a bound method or a callable object."""
+    if isinstance(given, (types.FunctionType, types.BuiltinFunctionType, functools.partial, type)):
+        return cast("Callable[..., Any]", given), None
+    if hasattr(given, "__wrapped__"):  # a PjitFunction, a `functools.cache`
+        return cast("Callable[..., Any]", given), None
+    # Equinox binds methods with a class of its own, which has these two names as well.
+    if hasattr(given, "__func__") and hasattr(given, "__self__"):
+        return given.__func__, given.__self__
+    if not isinstance(given, types.MethodWrapperType) and inspect.isfunction(getattr(type(given), "__call__", None)):
+        return type(given).__call__, given
+    return given, None
+
+
+def _layers(given: Any) -> list[Any]:
+    """The callable and what it wraps, down to the function that was written by hand."""
+    layers: list[Any] = []
+    while not any(given is layer for layer in layers):
+        layers.append(given)
+        if isinstance(given, functools.partial):
+            given = cast("functools.partial[Any]", given).func
+        elif isinstance(given, (staticmethod, classmethod)):
+            given = cast("staticmethod[..., Any]", given).__func__
+        elif hasattr(given, "__wrapped__"):
+            given = given.__wrapped__
+        elif isinstance(given, type):
+            given = given.__init__ if given.__new__ is object.__new__ else given.__new__
+        elif hasattr(given, "__func__"):
+            given = given.__func__
+        elif not isinstance(given, types.FunctionType) and inspect.isfunction(getattr(type(given), "__call__", None)):
+            given = type(given).__call__
+    return layers
+
+
+def _where(function: Any) -> str:
+    module = getattr(function, "__module__", None) or "builtins"
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    return f"{module}.{name.rpartition('<locals>.')[2]}"
+
+
+def _source(function: Any) -> str:
+    code = getattr(function, "__code__", None)
+    return f"{os.path.basename(code.co_filename)}:{code.co_firstlineno}" if code is not None else "an unknown place"
+
+
+def _read(function: Any, *, follow_wrapped: bool = True) -> Signature:
+    if sys.version_info >= (3, 14):  # names that are not defined yet must not raise (PEP 649)
+        from annotationlib import Format  # pyright: ignore
+
+        return inspect.signature(  # pyright: ignore
+            function, follow_wrapped=follow_wrapped, annotation_format=Format.FORWARDREF
+        )
+    return inspect.signature(function, follow_wrapped=follow_wrapped)
+
+
+def _signature(given: Any, where: str) -> Signature:
+    if not callable(given):
+        raise AnnotaxError(
+            f"annotax transforms functions, but was given {given!r}.\n"
+            "  fix  Write the decorator above a function, or call it on one: annotax.jit(f)."
+        )
+    try:
+        return _read(given)
+    except (ValueError, TypeError) as error:
+        problem = str(error)
+    raise MarkerError(
+        message(
+            where,
+            "the signature cannot be read",
+            got=problem,
+            fix="wrap it in a function that names its parameters: `def f(x, n): return ...`",
+        )
+    )
+
+
+def _check_names(signature: Signature, where: str) -> None:
+    """The names become generated source, so nothing but identifiers may pass."""
+    for name in signature.parameters:
+        if type(name) is not str or not name.isidentifier() or keyword.iskeyword(name):
+            raise MarkerError(
+                message(where, f"its signature names a parameter {name!r}, which is not an identifier",
+                        fix="correct the __signature__ attribute of the function")
+            )  # fmt: skip
+
+
+def _check_hidden(given: Any, signature: Signature, where: str) -> None:
+    parameters = list(signature.parameters.values())
+    if [p.kind for p in parameters] == list(_VARIADIC) and all(p.annotation is Parameter.empty for p in parameters):
+        raise MarkerError(
+            message(
+                where,
+                "the parameters (*args, **kwargs) have no hints, so a wrapper may hide the function's own markers",
+                fix="put @functools.wraps(function) on the wrapper, decorate below it, or write hints on both",
+            )
+        )
+
+
+def _check_wrapper(layer: Any, where: str) -> None:
+    """A wrapper's own parameters must be those of the function that it claims to wrap, or take anything."""
+    if not isinstance(layer, types.FunctionType) or not hasattr(layer, "__wrapped__") or _is_jax(layer):
+        return
+    own = list(_read(layer, follow_wrapped=False).parameters.values())
+    if [p.kind for p in own] == list(_VARIADIC):
+        return
+    claimed = list(_read(layer).parameters.values())
+
+    def names(parameters: list[Parameter], *kinds: Any) -> list[str]:
+        return [p.name for p in parameters if p.kind in kinds]
+
+    positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+    mine, theirs = ([p for p in parameters if p.kind in positional] for parameters in (own, claimed))
+    agree = all(
+        a.name == b.name or a.kind is Parameter.POSITIONAL_ONLY for a, b in zip(mine, theirs, strict=False)
+    ) and set(names(own, Parameter.KEYWORD_ONLY)) <= {p.name for p in claimed}
+    if not names(own, Parameter.VAR_POSITIONAL):
+        agree = agree and (len(mine) == len(theirs) or len(mine) < len(theirs) and bool(names(own, _VARIADIC[1])))
+    if not names(own, Parameter.VAR_KEYWORD):
+        agree = agree and set(names(claimed, Parameter.KEYWORD_ONLY)) <= set(names(own, Parameter.KEYWORD_ONLY))
+    agree = agree and len(mine) <= len(theirs)
+    if not agree:
+        raise MarkerError(
+            message(
+                where,
+                "a wrapper takes other parameters than the function it claims to wrap",
+                got=f"{_parenthesised(own)} on the wrapper, defined at {_source(layer)}",
+                expected=_parenthesised(claimed),
+                fix="give the wrapper the same parameters or (*args, **kwargs), or decorate the function below it",
+            )
+        )
+
+
+def _parenthesised(parameters: list[Parameter]) -> str:
+    return "(" + ", ".join(str(p.replace(annotation=Parameter.empty)) for p in parameters) + ")"
+
+
+def _is_jax(layer: Any) -> bool:
+    """Whether JAX made this callable: what `jax.jit` returns, or a closure defined in JAX's own files."""
+    code = getattr(layer, "__code__", None)
+    if code is not None:
+        return bool(code.co_filename.startswith(_JAX_ROOT))
+    return type(layer).__module__.startswith(("jaxlib", "jax."))

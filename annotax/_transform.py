@@ -1,0 +1,406 @@
+"""Pipelines: from a function and some transforms to a face.
+
+`transform(t1, ..., tn)` builds `t1(...(tn(f)))`. The contract is read and every transform has its say when the function
+is decorated; cores are built at the first call and kept on the function itself, by the transforms that made them, so
+that building the same pipeline twice gives the same compiled object. A decorator above a face extends its pipeline.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar, TypeVar, cast
+
+from annotax._checks import (
+    TypeChecker,
+    TypeCheckerOption,
+    argument_check,
+    in_shape_context,
+    resolve_typechecker,
+    result_check,
+)
+from annotax._contract import Contract, read
+from annotax._errors import AnnotaxError
+from annotax._normal import MEMO, PIPELINE, as_slots, make_binder, make_core, make_face
+from annotax._signature import Callee, callee
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT: Any = "beartype"
+"""What `typechecker=` is where no decorator of a pipeline says otherwise."""
+
+
+class Transform:
+    """A step of a pipeline. Subclass it to make your own.
+
+    A transform takes a core, a function with one positional argument for each parameter of the signature, and returns
+    another; the contract says what those positions are. Make it a frozen dataclass, so that equal transforms share
+    what they build.
+
+    Example:
+        A transform that scales what the function returns:
+
+        >>> from dataclasses import dataclass
+        >>> import annotax, jax.numpy as jnp
+        >>> @dataclass(frozen=True)
+        ... class scaled(annotax.Transform):
+        ...     factor: float
+        ...     def apply(self, core, contract):
+        ...         return lambda *slots: self.factor * core(*slots), contract
+        >>> @annotax.transform(annotax.jit, scaled(10.0))
+        ... def f(x, *, power: annotax.Static[int] = 2):
+        ...     return x**power
+        >>> float(f(jnp.array(3.0)))
+        90.0
+    """
+
+    typechecker: TypeCheckerOption = DEFAULT
+    """The checker for the whole pipeline; the outermost transform that names one decides."""
+
+    methods: ClassVar[tuple[str, ...]] = ()
+    """Names of functions of slots on the core, offered on the face where this transform is the outermost."""
+
+    def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
+        """Transform a core.
+
+        Arguments:
+            core: A function of slots.
+            contract: What the slots are.
+
+        Returns:
+            The transformed core, a function of the same slots, and the contract that holds for it.
+        """
+        raise NotImplementedError
+
+    def declare(self, contract: Contract) -> Contract:
+        """Add the roles that this transform's own options give to parameters; the transforms inside see them too."""
+        return contract
+
+    def check(self, contract: Contract) -> Contract | None:
+        """Raise for whatever can be known to be wrong at decoration, before anything is built.
+
+        Returns:
+            The contract that will hold outside this transform, or `None` where only `apply` can tell.
+        """
+        return None
+
+    def given(self, contract: Contract) -> Mapping[str, Any]:
+        """What JAX is given, by the name of JAX's own argument, for `explain`."""
+        return {}
+
+    def __call__(self, function: F) -> F:
+        """Decorate a function with this one transform."""
+        return decorate(function, (self,))
+
+
+def makes(kind: type[Transform]) -> Callable[[F], F]:
+    """Tie a public decorator, `jit`, to the transform that it makes, so that `transform(jit, ...)` can take it bare."""
+
+    def tie(decorator: F) -> F:
+        decorator.__annotax_transform__ = kind  # type: ignore[attr-defined]
+        return decorator
+
+    return tie
+
+
+def _as_transform(given: Any) -> Transform:
+    if isinstance(given, Transform):
+        return given
+    kind = given if isinstance(given, type) else getattr(given, "__annotax_transform__", None)
+    if isinstance(kind, type) and issubclass(kind, Transform):
+        return kind()
+    name = getattr(given, "__name__", repr(given))
+    module = getattr(given, "__module__", "") or ""
+    fix = f"write annotax.{name}" if module.startswith("jax") else "subclass annotax.Transform to write your own"
+    raise AnnotaxError(
+        f"transform(): {name} is not an annotax transform.\n"
+        f"  expected  annotax.jit, annotax.grad(wrt='w'), ...; the function comes in a second call\n  fix       {fix}."
+    )
+
+
+def transform(*transforms: Any, typechecker: TypeCheckerOption = DEFAULT) -> Callable[[F], F]:
+    """Apply several transforms to a function, each told about it by its type hints.
+
+    Arguments:
+        transforms: From the outside in, bare or with options: `transform(jit, value_and_grad)` is
+            `jit(value_and_grad(f))`, and `transform(jit(inline=True), grad(wrt="w"))` passes options.
+        typechecker: Checks arguments and results while tracing: `"beartype"`, a function
+            `check(value, hint) -> str | None`, or `None`.
+
+    Returns:
+        A decorator. What it makes has the function's own signature, and `__wrapped__` is the function.
+
+    Raises:
+        MarkerError: When it decorates a function whose markers cannot be honoured.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> from annotax import NoDiff, Static, jit, transform, value_and_grad
+        >>> @transform(jit, value_and_grad)
+        ... def loss(w, x: NoDiff[object], *, power: Static[int] = 2):
+        ...     return jnp.sum(w * x) ** power
+        >>> value, gradient = loss(jnp.ones(2), x=jnp.ones(2))
+        >>> float(value), gradient.tolist()
+        (4.0, [4.0, 4.0])
+    """
+    steps = tuple(_as_transform(given) for given in transforms)
+
+    def decorator(function: F) -> F:
+        return decorate(function, steps, typechecker)
+
+    return decorator
+
+
+# --- building --------------------------------------------------------------------------------------------------------
+
+
+def is_face(function: Any) -> bool:
+    """Whether annotax made this function; a wrapper that copied its attributes does not count."""
+    return _pipeline_of(function) is not None
+
+
+def _pipeline_of(function: Any) -> Pipeline | None:
+    pipeline = getattr(function, PIPELINE, None) if isinstance(function, types.FunctionType) else None
+    # `functools.wraps` copies attributes, so a face is one only if the pipeline's code runs in it.
+    return pipeline if isinstance(pipeline, Pipeline) and _names(function, pipeline) else None
+
+
+def _names(function: types.FunctionType, pipeline: Pipeline) -> bool:
+    return any(getattr(value, "__self__", None) is pipeline for value in function.__globals__.values())
+
+
+def pipeline_of(function: Any) -> Pipeline | None:
+    """The pipeline behind a face, or behind a bound method of one; `None` for any other function."""
+    if isinstance(function, (staticmethod, classmethod)):
+        function = cast("staticmethod[..., Any]", function).__func__
+    if isinstance(function, types.MethodType) and (inner := _pipeline_of(function.__func__)) is not None:
+        return Pipeline(types.MethodType(inner.given, function.__self__), inner.transforms, inner.typechecker)
+    return _pipeline_of(function)
+
+
+def decorate(function: F, transforms: tuple[Transform, ...], typechecker: TypeCheckerOption = DEFAULT) -> F:
+    """Put transforms around a function, or around those that it already has."""
+    if isinstance(function, (staticmethod, classmethod)):
+        method = cast("staticmethod[..., Any]", function)
+        return cast(F, type(method)(decorate(method.__func__, transforms, typechecker)))
+    inner = pipeline_of(function)
+    if inner is not None:
+        transforms = (*transforms, *inner.transforms)
+        if typechecker is DEFAULT:
+            typechecker = inner.typechecker
+    pipeline = Pipeline(function if inner is None else inner.given, transforms, typechecker)
+    return cast(F, pipeline.face())
+
+
+class Pipeline:
+    """A function and its transforms, from the outside in; builds lazily, and shares what it builds.
+
+    Attributes:
+        given: The user's callable.
+        transforms: The steps, the outermost first.
+        typechecker: The option given to `transform`.
+    """
+
+    def __init__(
+        self, given: Callable[..., Any], transforms: tuple[Transform, ...], typechecker: TypeCheckerOption
+    ) -> None:
+        self.given = given
+        self.transforms = transforms
+        self.typechecker = typechecker
+        self.callee: Callee = callee(given, is_face=is_face)
+        self._memo = _memo(self.callee)
+        self.contract = self._read(final=False)
+        if self.contract.pending is None:
+            self._check()
+
+    def __reduce__(self) -> Any:
+        return Pipeline, (self.given, self.transforms, self.typechecker)
+
+    @property
+    def checker(self) -> TypeChecker | None:
+        """The type checker of the whole pipeline; the outermost option decides."""
+        options = (self.typechecker, *(step.typechecker for step in self.transforms))
+        return resolve_typechecker(next((option for option in options if option is not DEFAULT), DEFAULT))
+
+    def _read(self, *, final: bool) -> Contract:
+        """The contract of the function, with what the transforms' own options say, the innermost first.
+
+        So the outermost option has the last word.
+        """
+        contract = self._memo.contract
+        if contract is None or contract.pending is not None:
+            contract = read(self.callee, final=final)
+            self._memo.contract = contract
+        for step in reversed(self.transforms):
+            contract = step.declare(contract)
+        return contract
+
+    def _check(self) -> None:
+        for _ in self.contracts():
+            pass
+
+    def contracts(self) -> Iterator[tuple[Transform, Contract]]:
+        """Each transform with the contract of the core that it is given, the innermost first."""
+        contract: Contract | None = self.contract
+        for step in reversed(self.transforms):
+            if contract is None:  # a transform of the user's own, which says nothing before it is applied
+                return
+            yield step, contract
+            contract = step.check(contract)
+
+    def require_contract(self) -> Contract:
+        """The contract, with every hint read.
+
+        Raises:
+            MarkerError: If a hint still cannot be read, or what it says cannot be honoured.
+        """
+        if self.contract.pending is not None:
+            self.contract = self._read(final=True)
+            self._check()
+        return self.contract
+
+    @functools.cached_property
+    def core(self) -> Any:
+        """The core of the whole pipeline."""
+        self.require_contract()
+        return self._build(self.transforms)[0]
+
+    def _build(self, transforms: tuple[Transform, ...]) -> tuple[Any, Contract]:
+        """The core and contract of some of the innermost transforms, built or remembered."""
+        # Options flow inward (`jit(static="n")` takes `n` from the `grad` inside), so the contract is part of the key.
+        key = (transforms, self.checker, tuple(parameter.roles for parameter in self.contract))
+        try:
+            known = self._memo.cores.get(key)
+        except TypeError:  # an unhashable option: not shared
+            return self._built(transforms)
+        # Built without a lock, since reading hints may import: two threads may build, one result is kept.
+        return self._memo.cores.setdefault(key, self._built(transforms)) if known is None else known
+
+    def _built(self, transforms: tuple[Transform, ...]) -> tuple[Any, Contract]:
+        if transforms:
+            core, contract = transforms[0].apply(*self._build(transforms[1:]))
+            if isinstance(core, types.FunctionType) and not hasattr(core, "__wrapped__"):
+                as_slots(core, self.callee.annotated, contract.names)
+            return core, contract
+        core = make_core(
+            self.callee, argument_check(self.contract, self.checker), result_check(self.contract, self.checker)
+        )
+        return in_shape_context(core, self.contract), self.contract
+
+    def face(self) -> types.FunctionType:
+        """The function that the user gets; the same one while it is alive."""
+        key = (self.transforms, self.typechecker)
+        try:
+            known = self._memo.faces.get(key)
+        except TypeError:
+            known, key = None, None
+        face = known() if known is not None else None
+        if face is None:
+            face = make_face(self.callee, first_call, self.refused, self.careful)
+            face.__dict__[PIPELINE] = self
+            for method in self.transforms[0].methods if self.transforms else ():
+                face.__dict__[method] = functools.partial(self.method, method)
+            if key is not None:
+                self._memo.faces[key] = weakref.ref(face)
+        return face
+
+    # --- what a face calls -------------------------------------------------------------------------------------------
+
+    def run(self, *slots: Any) -> Any:
+        """The call of a core that has no faster entry."""
+        return self.core(*slots)
+
+    def refused(self, error: Exception, slots: tuple[Any, ...]) -> bool:
+        """Whether the fast entry failed for the values that it was given, so that `careful` may do better."""
+        entry = getattr(self.__dict__.get("core"), "entry", None)
+        called = sys._getframe(1).f_globals.values()
+        return entry is not None and any(value is entry for value in called) and self.core.refused(slots)
+
+    def careful(self, slots: tuple[Any, ...]) -> Any:
+        """Make a call again that was refused, and remember to look at the values first from now on."""
+        _install(sys._getframe(1).f_globals, self.core.entry, self.run)
+        return self.core(*slots)
+
+    @functools.cached_property
+    def bind(self) -> Callable[..., tuple[Any, ...]]:
+        """A function with the user's signature that returns the slots of a call."""
+        return make_binder(self.callee)
+
+    def method(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
+        """A function of the core by name, `lower` for one, called as the user's function is."""
+        return getattr(self.core, name)(self, args, kwargs)
+
+
+def first_call(*slots: Any) -> Any:
+    """What a face calls the first time: builds the core and puts its entry in the place of itself.
+
+    It finds the pipeline from the face that called it, so that it can be pickled without one.
+    """
+    namespace = sys._getframe(1).f_globals
+    pipeline = next(p for v in namespace.values() if isinstance(p := getattr(v, "__self__", None), Pipeline))
+    result = pipeline.run(*slots)
+    entry = getattr(pipeline.core, "entry", None)
+    is_fast = entry is not None and not pipeline.core.meets_mixed_values
+    _install(namespace, first_call, entry if is_fast else pipeline.run)
+    return result
+
+
+def unpickled_entry() -> Callable[..., Any]:
+    """What the entry of a compiled core is pickled as: it is compiled anew at the first call."""
+    return first_call
+
+
+def _install(namespace: dict[str, Any], old: Any, new: Any) -> None:
+    for name, value in list(namespace.items()):
+        if value is old:
+            namespace[name] = new
+
+
+# --- the memo --------------------------------------------------------------------------------------------------------
+
+
+class _Memo:
+    """What was built from one function, kept on that function, so that it lives exactly as long.
+
+    A WeakKeyDictionary would keep every function for ever, since what is built refers to it.
+    """
+
+    def __init__(self, owner: Any = None) -> None:
+        self.owner: Any = None if owner is None else weakref.ref(owner)
+        self.contract: Contract | None = None
+        self.cores: dict[Any, tuple[Any, Contract]] = {}
+        self.faces: dict[Any, weakref.ref[types.FunctionType]] = {}
+        self.instances: dict[int, tuple[weakref.ref[Any], _Memo]] = {}
+
+    def __reduce__(self) -> Any:
+        return _Memo, ()  # what was built stays in its process
+
+    def of_instance(self, instance: Any) -> _Memo:
+        """The memo of a method bound to an object; it goes when the object goes."""
+        known = self.instances.get(id(instance))
+        if known is not None and known[0]() is instance:
+            return known[1]
+        key, instances = id(instance), self.instances
+        try:
+            reference = weakref.ref(instance, lambda _: instances.pop(key, None))
+        except TypeError:  # cannot be referred to weakly: not shared
+            return _Memo()
+        memo = _Memo()
+        instances[key] = (reference, memo)
+        return memo
+
+
+def _memo(of: Callee) -> _Memo:
+    function = of.function
+    memo = getattr(function, MEMO, None)
+    if not isinstance(memo, _Memo) or memo.owner is None or memo.owner() is not function:
+        try:
+            memo = _Memo(function)
+            function.__dict__.setdefault(MEMO, memo)
+            memo = function.__dict__[MEMO]
+        except (AttributeError, TypeError):  # a builtin, a class: not shared
+            memo = _Memo()
+    return memo if of.instance is None else memo.of_instance(of.instance)

@@ -1,0 +1,445 @@
+"""`jit`: static and donated parameters from the hints, and a road for values that JAX cannot trace.
+
+The fast road is what `jax.jit` returns, called by the face directly. It is left only if JAX refuses a call because of
+the values in it (found by looking at them): then the leaves that cannot be traced become part of the cache key.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import types
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import Parameter as SignatureParameter
+from typing import Any, ClassVar, TypeVar, cast, overload
+
+import jax
+
+from annotax._checks import TypeCheckerOption, check_static, is_constant_argument
+from annotax._contract import Contract, Parameter, Role, Selector, selectors
+from annotax._errors import MarkerError, StaticValueError, message
+from annotax._hints import may_be_unstrict
+from annotax._markers import Axis, Diff, Donate, NoDiff, Static
+from annotax._normal import as_slots, make_encoder
+from annotax._transform import DEFAULT, Pipeline, Transform, makes, unpickled_entry
+from annotax._tree import (
+    Constant,
+    Structure,
+    describe,
+    holds_traceable,
+    is_constant,
+    is_traceable,
+    leaves_with_paths,
+    split,
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Jit(Transform):
+    """The transform that `jit` makes; see there."""
+
+    static: tuple[Selector, ...] = ()
+    donate: tuple[Selector, ...] | None = None
+    options: tuple[tuple[str, Any], ...] = ()
+    typechecker: TypeCheckerOption = DEFAULT
+
+    name: ClassVar[str] = "jit"
+    methods: ClassVar[tuple[str, ...]] = ("lower", "trace", "eval_shape", "clear_cache")
+
+    def declare(self, contract: Contract) -> Contract:
+        """Make the parameters named by `static=` static for the whole pipeline."""
+        indices = contract.select(self.static, "jit(static=...)")
+        role = Role(Static, "named by jit(static=...)")
+        return contract.change(indices, role, replacing=(Donate, Diff, NoDiff, Axis))
+
+    def check(self, contract: Contract) -> Contract:
+        """See that what is donated exists and is not static."""
+        self._donated(contract)
+        return contract
+
+    def given(self, contract: Contract) -> Mapping[str, Any]:
+        """The arguments of `jax.jit`."""
+        return {
+            "static_argnums": contract.indices(Static),
+            "donate_argnums": self._donated(contract),
+            **{name: dict(value) if name == "compiler_options" else value for name, value in self.options},
+        }
+
+    def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
+        """Compile the core."""
+        return _JitCore(core, contract, self.given(contract)), contract
+
+    def _donated(self, contract: Contract) -> tuple[int, ...]:
+        if self.donate is None:
+            return contract.indices(Donate)
+        named = contract.select(self.donate, "jit(donate=...)")
+        for i in named:
+            role = contract.parameters[i].role(Static)
+            if role is not None:
+                raise MarkerError(
+                    message(
+                        contract.where,
+                        f"jit(donate=...) names the static parameter {contract.parameters[i].name}",
+                        got=f"it is static: {role.why}",
+                        fix="a static value has no buffers to give away: name another parameter",
+                    )
+                )
+        # An override speaks for the parameters that it names; the others keep their markers. An empty one: nothing.
+        return tuple(sorted({*named, *contract.indices(Donate)})) if named else ()
+
+
+class _JitCore:
+    """What `jit` makes of a core: a fast entry for the face, and the careful road beside it."""
+
+    def __init__(self, core: Callable[..., Any], contract: Contract, given: Mapping[str, Any]) -> None:
+        self.core = core
+        self.contract = contract
+        self.given = given
+        self.meets_mixed_values = False
+        self.found: dict[str, str] = {}
+        parameters = contract.parameters
+        static = given["static_argnums"]
+        self.inferred = tuple(i for i in static if _is_inferred(parameters[i]))
+        self.marked = tuple(i for i in static if i not in self.inferred)
+        self.encoders = {i: encode for i in static if (encode := _encoder(parameters[i])) is not None}
+        as_slots(self, inspect.unwrap(core), contract.names)
+        compiled = jax.jit(self._decoding() if self.encoders or self.inferred else core, **given)
+        # A PjitFunction would pickle what was compiled, and with it everything that it refers to.
+        compiled.__reduce_ex__ = lambda protocol: (unpickled_entry, ())  # type: ignore[attr-defined, method-assign, assignment]
+        self.compiled: Any = compiled
+        self.entry: Any = compiled
+        if self.encoders:
+            self.entry = _EncodedEntry(make_encoder(contract.where, contract.names, compiled, self.encoders))
+
+    def __call__(self, *slots: Any) -> Any:
+        if not self.meets_mixed_values:
+            try:
+                return self.entry(*slots)
+            except Exception:
+                if not self.refused(slots):
+                    raise
+        jitted, arguments = self._prepared(slots)
+        return jitted(*arguments)
+
+    def _decoding(self) -> Callable[..., Any]:
+        """The core behind encoded slots, which also looks again at what was only inferred to be static."""
+        parameters = self.contract.parameters
+
+        def decoding(*slots: Any) -> Any:
+            values = [slot.value if isinstance(slot, Constant) else slot for slot in slots]
+            for i in self.inferred:
+                if _holds_traceable(parameters[i], values[i]):
+                    # Seen by `refused`, which makes the call again with the value traced.
+                    raise StaticValueError(f"{parameters[i].name} was inferred to be static but holds arrays")
+            return self.core(*values)
+
+        return cast("Callable[..., Any]", as_slots(decoding, inspect.unwrap(self.core), self.contract.names))
+
+    # --- the careful road --------------------------------------------------------------------------------------------
+
+    def refused(self, slots: tuple[Any, ...]) -> bool:
+        """Whether there is a value that the fast entry cannot take."""
+        for i, (parameter, value) in enumerate(zip(self.contract.parameters, slots, strict=True)):
+            if i in self.marked:
+                if not is_constant_argument(parameter, value):
+                    return True
+            elif i in self.inferred:
+                if _holds_traceable(parameter, value) or not is_constant_argument(parameter, value):
+                    return True
+            elif not all(map(is_traceable, jax.tree.leaves(value))):
+                return True
+        return False
+
+    def _prepared(self, slots: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+        """What to call for these values, and with which arguments.
+
+        Raises:
+            StaticValueError: If a static value is no constant, or a value can be neither traced nor held constant.
+        """
+        structures: list[tuple[int, Structure]] = []
+        arguments = list(slots)
+        is_mixed = False
+        for i, parameter in enumerate(self.contract.parameters):
+            if i in self.marked:
+                check_static(self.contract, parameter, slots[i])
+                if i in self.encoders:
+                    arguments[i] = self.encoders[i](slots[i])
+                continue
+            if i in self.inferred:
+                is_mixed |= _holds_traceable(parameter, slots[i]) or not is_constant_argument(parameter, slots[i])
+            elif all(map(is_traceable, jax.tree.leaves(slots[i]))):
+                continue
+            else:
+                is_mixed = True
+            self._check_constants(i, parameter, slots[i])
+            arguments[i], structure = split(slots[i], is_traceable)
+            structures.append((i, structure))
+        if not is_mixed:
+            return self.compiled, tuple(
+                self.encoders[i](value) if i in self.encoders else value for i, value in enumerate(slots)
+            )
+        self.meets_mixed_values = True
+        return self._mixed, (tuple(structures), *arguments)
+
+    def _check_constants(self, i: int, parameter: Parameter, value: Any) -> None:
+        for path, leaf in leaves_with_paths(parameter.name, value):
+            is_self = i == 0 and parameter.name == "self" and not isinstance(leaf, (type, types.FunctionType))
+            if is_traceable(leaf):
+                continue
+            if leaf is parameter.default or is_constant(leaf, callables=not is_self):
+                self.found[path] = f"{describe(leaf)} can never be traced"
+                continue
+            raise StaticValueError(
+                message(
+                    self.contract.where,
+                    f"argument {path} can be neither traced nor held constant",
+                    got=describe(leaf),
+                    expected="arrays, numbers, functions, strings, or objects that define equality and a hash by value",
+                    because="a later change to it would go unseen, since the compiled function keeps what it was",
+                    fix="mark it, `self: Static[Self]`, if it never changes, register its class as a pytree, or decorate "
+                    "the bound method: annotax.jit(obj.method)"
+                    if is_self
+                    else f"mark {parameter.name} Static if it never changes, or register its class as a pytree",
+                )
+            )
+
+    @functools.cached_property
+    def _mixed(self) -> Any:
+        """The compiled function for mixed values: the structures come first, then each slot or its traced leaves."""
+
+        def mixed(structures: tuple[tuple[int, Structure], ...], *slots: Any) -> Any:
+            values = [slot.value if isinstance(slot, Constant) else slot for slot in slots]
+            for i, structure in structures:
+                values[i] = structure.join(slots[i])
+            return self.core(*values)
+
+        as_slots(mixed, inspect.unwrap(self.core), ("structures", *self.contract.names))
+        given = dict(self.given)
+        given["static_argnums"] = (0, *(i + 1 for i in self.marked))
+        given["donate_argnums"] = tuple(i + 1 for i in given["donate_argnums"])
+        return jax.jit(mixed, **given)
+
+    # --- what the face offers beside the call ------------------------------------------------------------------------
+
+    def eval_shape(self, pipeline: Pipeline, args: Any, kwargs: Any) -> Any:
+        """See `jax.eval_shape`."""
+        jitted, arguments = self._prepared(pipeline.bind(*args, **kwargs))
+        return jitted.eval_shape(*arguments)
+
+    def trace(self, pipeline: Pipeline, args: Any, kwargs: Any) -> Traced:
+        """See `jax.stages.Traced`."""
+        jitted, arguments = self._prepared(pipeline.bind(*args, **kwargs))
+        return Traced(jitted.trace(*arguments), _Call(self, pipeline, self._static_part(jitted, arguments)))
+
+    def lower(self, pipeline: Pipeline, args: Any, kwargs: Any) -> Lowered:
+        """See `jax.stages.Lowered`."""
+        jitted, arguments = self._prepared(pipeline.bind(*args, **kwargs))
+        return Lowered(jitted.lower(*arguments), _Call(self, pipeline, self._static_part(jitted, arguments)))
+
+    def clear_cache(self, pipeline: Pipeline, args: Any, kwargs: Any) -> None:
+        """Forget what was compiled."""
+        self.compiled.clear_cache()
+        if "_mixed" in self.__dict__:
+            self._mixed.clear_cache()
+
+    def _static_part(self, jitted: Any, arguments: tuple[Any, ...]) -> dict[str, Constant]:
+        """The static arguments by name, and under an empty name what the structures of mixed values hold."""
+        shift = 0 if jitted is self.compiled else 1
+        static = self.marked if shift else self.given["static_argnums"]
+        part = {self.contract.parameters[i].name: Constant(arguments[i + shift]) for i in static}
+        return part | {"": Constant(arguments[0])} if shift else part
+
+    def split_call(self, slots: tuple[Any, ...]) -> tuple[dict[str, Constant], list[Any]]:
+        """The static part of a call, and the arguments that are left for an ahead-of-time compiled function."""
+        jitted, arguments = self._prepared(slots)
+        shift = 0 if jitted is self.compiled else 1
+        static = {0, *(i + 1 for i in self.marked)} if shift else set(self.given["static_argnums"])
+        return self._static_part(jitted, arguments), [a for i, a in enumerate(arguments) if i not in static]
+
+
+class _EncodedEntry(functools.partial[Any]):
+    """An entry that encodes some slots, called at the speed of a partial."""
+
+    def __reduce__(self) -> Any:
+        return unpickled_entry, ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """How an ahead-of-time object takes its arguments, and which static ones it was made for."""
+
+    core: _JitCore
+    pipeline: Pipeline
+    static: Mapping[str, Constant]
+
+    def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
+        static, traced = self.core.split_call(self.pipeline.bind(*args, **kwargs))
+        if static != self.static:
+            wrong = next(
+                (name for name in {**static, **self.static} if static.get(name) != self.static.get(name)), ""
+            )
+            raise StaticValueError(
+                message(
+                    self.core.contract.where,
+                    f"compiled for another value of {wrong or 'what is static inside the arguments'}",
+                    got=describe(static[wrong].value) if wrong in static else None,
+                    expected=describe(self.static[wrong].value) if wrong in self.static else None,
+                    fix="lower and compile once for each static value, or call the function itself",
+                )
+            )
+        return traced
+
+
+class _Stage:
+    """An object of `jax.stages` that takes calls as the user's function does; everything else is JAX's."""
+
+    def __init__(self, stage: Any, call: _Call) -> None:
+        self._annotax_stage = stage
+        self._annotax_call = call
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_annotax_"):  # not set yet, as while unpickling
+            raise AttributeError(name)
+        return getattr(self._annotax_stage, name)
+
+    def __repr__(self) -> str:
+        return f"<annotax {type(self).__name__} of {self._annotax_call.core.contract.where}>"
+
+
+class Traced(_Stage):
+    """A traced function, as `jax.stages.Traced`."""
+
+    def lower(self, **options: Any) -> Lowered:
+        """Lower it, as `jax.stages.Traced.lower`."""
+        return Lowered(self._annotax_stage.lower(**options), self._annotax_call)
+
+
+class Lowered(_Stage):
+    """A lowered function, as `jax.stages.Lowered`."""
+
+    def compile(self, *args: Any, **kwargs: Any) -> Compiled:
+        """Compile it, as `jax.stages.Lowered.compile`."""
+        return Compiled(self._annotax_stage.compile(*args, **kwargs), self._annotax_call)
+
+
+class Compiled(_Stage):
+    """A compiled function, as `jax.stages.Compiled`, but called like the function that it was compiled from.
+
+    Raises:
+        StaticValueError: At a call with another static value than it was compiled for.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._annotax_stage(*self._annotax_call.arguments(args, kwargs))
+
+
+def _is_inferred(parameter: Parameter) -> bool:
+    role = parameter.role(Static)
+    return role is not None and role.inferred
+
+
+def _items(parameter: Parameter, value: Any) -> Sequence[Any]:
+    if parameter.kind is SignatureParameter.VAR_POSITIONAL:
+        return cast("Sequence[Any]", value)
+    return list(value.values()) if parameter.kind is SignatureParameter.VAR_KEYWORD else (value,)
+
+
+def _holds_traceable(parameter: Parameter, value: Any) -> bool:
+    return any(map(holds_traceable, _items(parameter, value)))
+
+
+def _encoder(parameter: Parameter) -> Callable[[Any], Any] | None:
+    """How a static slot goes into the cache key where the value itself would compare too loosely, or has no hash."""
+    if parameter.kind is SignatureParameter.VAR_KEYWORD:
+        return Constant.of_keywords
+    if parameter.kind is SignatureParameter.VAR_POSITIONAL:
+        return Constant
+    return Constant if not _is_inferred(parameter) and may_be_unstrict(parameter.hint) else None
+
+
+@overload
+def jit(
+    function: F,
+    /,
+    *,
+    static: Selector | Sequence[Selector] = ...,
+    donate: Selector | Sequence[Selector] | None = ...,
+    inline: bool = ...,
+    keep_unused: bool = ...,
+    compiler_options: Mapping[str, Any] | None = ...,
+    typechecker: TypeCheckerOption = ...,
+) -> F: ...
+
+
+@overload
+def jit(
+    *,
+    static: Selector | Sequence[Selector] = ...,
+    donate: Selector | Sequence[Selector] | None = ...,
+    inline: bool = ...,
+    keep_unused: bool = ...,
+    compiler_options: Mapping[str, Any] | None = ...,
+    typechecker: TypeCheckerOption = ...,
+) -> Jit: ...
+
+
+@makes(Jit)
+def jit(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    static: Selector | Sequence[Selector] = (),
+    donate: Selector | Sequence[Selector] | None = None,
+    inline: bool = False,
+    keep_unused: bool = False,
+    compiler_options: Mapping[str, Any] | None = None,
+    typechecker: TypeCheckerOption = DEFAULT,
+) -> Any:
+    """Compile a function with XLA, as `jax.jit`, with what is static and what is donated read from its type hints.
+
+    Parameters marked `Static` are compile-time constants, those marked `Donate` give their buffers away. Strings,
+    functions and whatever else JAX can never trace are static without a marker; `annotax.explain` lists them. Every
+    spelling of a call, by position, by keyword, with a default left out, shares one trace.
+
+    Arguments:
+        function: The function; left out, `jit(...)` is a decorator.
+        static: Parameters to make static besides those marked, by name or index into the signature.
+        donate: Parameters to donate besides those marked; an empty sequence donates nothing.
+        inline: As in `jax.jit`: inline the function into the jaxpr that calls it.
+        keep_unused: As in `jax.jit`: keep arguments that the function does not use.
+        compiler_options: As in `jax.jit`: options for the compiler.
+        typechecker: Checks arguments and results while tracing: `"beartype"`, a function
+            `check(value, hint) -> str | None`, or `None`.
+
+    Returns:
+        A function with the signature of the given one, with `lower`, `trace`, `eval_shape` and `clear_cache`, which
+        take a call as the function does. `__wrapped__` is the given function.
+
+    Raises:
+        MarkerError: At decoration, for markers or options that cannot be honoured.
+        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
+        CheckError: At a call that is traced with a value that does not fit its hint.
+
+    Example:
+        >>> import annotax, jax
+        >>> @annotax.jit
+        ... def repeat(x: jax.Array, *, times: annotax.Static[int] = 2) -> jax.Array:
+        ...     return jax.numpy.tile(x, times)
+        >>> repeat(jax.numpy.arange(2), times=3).tolist()
+        [0, 1, 0, 1, 0, 1]
+    """
+    options = {
+        "inline": inline,
+        "keep_unused": keep_unused,
+        "compiler_options": tuple(sorted(compiler_options.items())) if compiler_options else None,
+    }
+    step = Jit(
+        static=selectors(static),
+        donate=None if donate is None else selectors(donate),
+        options=tuple((name, value) for name, value in options.items() if value),
+        typechecker=typechecker,
+    )
+    return step if function is None else step(function)

@@ -1,0 +1,194 @@
+"""Values: what JAX can trace, what it can differentiate, and how the rest becomes part of a cache key.
+
+`Constant` compares static values as strictly as a trace needs; `split` takes a pytree that mixes arrays with functions
+or strings apart into what is traced and a hashable `Structure`, which puts it together again.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+import types
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_SCALARS = (bool, int, float, complex)
+
+
+def is_traceable(leaf: Any) -> bool:
+    """Whether JAX can trace this leaf: an array, a number, a tracer, or (for ahead-of-time work) an abstract value."""
+    if isinstance(leaf, (jax.Array, *_SCALARS, jax.ShapeDtypeStruct)):
+        return True
+    try:
+        jax.typeof(leaf)
+    except TypeError:
+        return False
+    return True
+
+
+def is_differentiable(leaf: Any) -> bool:
+    """Whether a leaf has a tangent space worth the name: a real or complex floating-point array or number."""
+    if isinstance(leaf, (float, complex)):
+        return True
+    dtype = getattr(leaf, "dtype", None)
+    return dtype is not None and is_traceable(leaf) and jnp.issubdtype(dtype, jnp.inexact)
+
+
+def is_constant(leaf: Any, *, callables: bool = True) -> bool:
+    """Whether a leaf that cannot be traced can be a compile-time constant without hiding a change from the cache.
+
+    Functions, types, strings, enums, dtypes and whatever defines equality by value can; an object with identity
+    equality cannot, since JAX would go on with what it was when the function was traced.
+
+    Arguments:
+        leaf: The leaf.
+        callables: Whether any callable object passes for a function.
+    """
+    known = isinstance(leaf, (str, bytes, type, enum.Enum, np.dtype, types.GenericAlias))
+    if known or callables and callable(leaf):
+        return is_hashable(leaf)
+    return type(leaf).__eq__ is not object.__eq__ and is_hashable(leaf)
+
+
+def is_hashable(value: Any) -> bool:
+    """Whether `hash(value)` works; for a tracer it does not."""
+    try:
+        hash(value)
+    except TypeError:  # JAX's TracerIntegerConversionError and its kin are TypeErrors too
+        return False
+    return True
+
+
+def is_leaf(value: Any) -> bool:
+    """Whether JAX sees one leaf in the value, not a container; `None` is a container of nothing."""
+    return jax.tree_util.all_leaves([value])
+
+
+def holds_traceable(value: Any) -> bool:
+    """Whether a value inferred to be static turns out to hold something to trace, or to be a registered pytree."""
+    if value is None or type(value) is tuple and not cast("tuple[()]", value):
+        return False
+    if is_leaf(value):
+        return is_traceable(value)
+    return not isinstance(value, tuple) or any(map(is_traceable, jax.tree.leaves(cast("Any", value))))
+
+
+def why_static_value(value: Any, what: str) -> str | None:
+    """Why a value can never be traced, or `None` if it can be, or if it is a container."""
+    if not is_leaf(value) or is_traceable(value):
+        return None
+    return f"{what}, {describe(value)}, can never be traced"
+
+
+def describe(value: Any) -> str:
+    """A value in a few words: the type and shape of an array (never its contents), the name of a function."""
+    if isinstance(value, (jax.Array, np.ndarray, jax.ShapeDtypeStruct)):
+        array: Any = value
+        kind = "traced " if isinstance(value, jax.core.Tracer) else "numpy " if isinstance(value, np.ndarray) else ""
+        return f"{kind}{array.dtype}[{','.join(map(str, array.shape))}]"
+    if isinstance(value, type):
+        return f"the class {value.__qualname__}"
+    if callable(value) and hasattr(value, "__name__"):
+        return f"the function {value.__name__}"
+    if isinstance(value, (str, bytes, enum.Enum, *_SCALARS)):
+        text = repr(value)
+        return text if len(text) <= 60 else f"{text[:57]}..."
+    if isinstance(value, (list, tuple, dict)):
+        sized = cast("list[Any]", value)
+        return f"{type(sized).__name__} of {len(sized)}"
+    return f"an object of type {type(value).__qualname__}"
+
+
+# --- constants -------------------------------------------------------------------------------------------------------
+
+
+class Constant:
+    """A static value that equals another only if tracing cannot tell the two apart.
+
+    Plain `==` would let `(1,)` and `(True,)`, or `0.0` and `-0.0`, share a trace, and would trace NaN at every call.
+    """
+
+    __slots__ = ("key", "value")
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+        self.key = _key(value)
+
+    @classmethod
+    def of_keywords(cls, keywords: dict[str, Any]) -> Constant:
+        """The value of a static `**kwargs`, whose order does not matter."""
+        constant = cls.__new__(cls)
+        constant.value = keywords
+        constant.key = frozenset((name, _key(value)) for name, value in keywords.items())
+        return constant
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constant) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __repr__(self) -> str:
+        return repr(self.value)
+
+
+def _key(value: Any) -> Any:
+    kind = type(value)
+    if kind is float:
+        return (float, "nan") if value != value else (float, value, math.copysign(1.0, value))
+    if kind is complex:
+        return (complex, _key(value.real), _key(value.imag))
+    if isinstance(value, tuple):
+        return (kind, tuple(_key(item) for item in cast("tuple[Any, ...]", value)))
+    if kind is frozenset:
+        return (kind, frozenset(_key(item) for item in value))
+    if isinstance(value, np.generic):
+        return (kind, value.tobytes())
+    return (kind, value)
+
+
+# --- mixed pytrees ---------------------------------------------------------------------------------------------------
+
+
+class Structure:
+    """All of a pytree but its traced leaves: hashable, so that it can be part of a cache key."""
+
+    __slots__ = ("constants", "digest", "treedef")
+
+    def __init__(self, treedef: Any, constants: tuple[Constant | None, ...]) -> None:
+        self.treedef = treedef
+        self.constants = constants
+        self.digest = hash((treedef, constants))
+
+    def join(self, leaves: Sequence[Any]) -> Any:
+        """The pytree with these leaves where the traced ones were."""
+        traced = iter(leaves)
+        return self.treedef.unflatten([next(traced) if c is None else c.value for c in self.constants])
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Structure)
+            and self.digest == other.digest
+            and self.treedef == other.treedef
+            and self.constants == other.constants
+        )
+
+    def __hash__(self) -> int:
+        return self.digest
+
+
+def split(value: Any, is_kept: Callable[[Any], bool]) -> tuple[tuple[Any, ...], Structure]:
+    """The leaves of a pytree that a predicate keeps, and the structure that holds all the rest."""
+    leaves, treedef = jax.tree.flatten(value)
+    kept = [is_kept(leaf) for leaf in leaves]
+    constants = tuple(None if keep else Constant(leaf) for keep, leaf in zip(kept, leaves, strict=True))
+    return tuple(leaf for keep, leaf in zip(kept, leaves, strict=True) if keep), Structure(treedef, constants)
+
+
+def leaves_with_paths(name: str, value: Any) -> list[tuple[str, Any]]:
+    """Every leaf with its path as a person writes it: `("batch['x'][1]", leaf)`."""
+    return [(name + jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree.leaves_with_path(value)]
