@@ -28,7 +28,7 @@ from annotax._contract import Contract, Parameter, Result
 from annotax._errors import CheckError, StaticValueError, message
 from annotax._hints import EMPTY, HOLE, is_jaxtyping, show, take_apart, without_metadata
 from annotax._markers import Static
-from annotax._tree import describe, is_hashable
+from annotax._tree import describe, is_hashable, is_tracer
 
 TypeChecker: TypeAlias = Callable[[Any, Any], str | None]
 """`check(value, hint)` returns why the value does not fit the hint, or `None` where it does."""
@@ -82,7 +82,7 @@ def resolve_typechecker(option: TypeCheckerOption) -> TypeChecker | None:
         return beartype_checker
     if callable(option):
         return option
-    raise TypeError(f"typechecker= takes 'beartype', a function check(value, hint) -> str | None, or None, not {option!r}")
+    raise TypeError(f"typechecker= takes 'beartype', a check(value, hint) -> str | None, or None, not {option!r}")
 
 
 # --- the two hooks of a core -----------------------------------------------------------------------------------------
@@ -138,10 +138,10 @@ def in_shape_context(core: Callable[..., Any], contract: Contract) -> Callable[.
     hints = [*(parameter.hint for parameter in contract), _result_hint(contract.result)]
     if "jaxtyping" not in sys.modules or not any(is_jaxtyping(hint) for hint in hints):
         return core
-    from jaxtyping import jaxtyped
+    import jaxtyping
 
     # Binds the slots by name, so that axes like "{n}" find their values.
-    inside: Callable[..., Any] = jaxtyped(core, typechecker=None)
+    inside: Callable[..., Any] = jaxtyping.jaxtyped(core, typechecker=None)
     return inside
 
 
@@ -183,7 +183,7 @@ def is_constant_argument(parameter: Parameter, value: Any) -> bool:
 
 
 def _why_not_constant(value: Any) -> tuple[str | None, str | None]:
-    if isinstance(value, jax.core.Tracer):
+    if is_tracer(value):
         return "is a traced value", "mark the parameter that it comes from Static too, or drop Static here"
     if isinstance(value, (jax.Array, np.ndarray)):
         return "is an array", "pass a Python number or a tuple, as in int(n), or drop Static to trace it"
@@ -216,7 +216,11 @@ def _error(contract: Contract, problem: str, misfit: Misfit) -> CheckError:
 def _result_hint(result: Result) -> Any:
     if result.components is None:
         return result.hint
-    return tuple[tuple(Any if c.hint is EMPTY else c.hint for c in result.components)]  # type: ignore[misc]
+    return types.GenericAlias(tuple, tuple(_known(component.hint) for component in result.components))
+
+
+def _known(hint: Any) -> Any:
+    return Any if hint is EMPTY else hint
 
 
 def _slot_check(parameter: Parameter, checker: TypeChecker) -> Check | None:
@@ -226,9 +230,9 @@ def _slot_check(parameter: Parameter, checker: TypeChecker) -> Check | None:
         (hint,) = get_args(hint)
         return make_check(hint, checker, traced=True)
     if parameter.kind is SignatureParameter.VAR_POSITIONAL:
-        hint = tuple[hint, ...]
+        hint = types.GenericAlias(tuple, (_known(hint), ...))
     elif parameter.kind is SignatureParameter.VAR_KEYWORD:
-        hint = dict[str, hint]
+        hint = types.GenericAlias(dict, (str, _known(hint)))
     role = parameter.role(Static)
     return make_check(hint, checker, traced=role is None)
 
@@ -283,7 +287,7 @@ def make_check(hint: Any, checker: TypeChecker, *, traced: bool) -> Check | None
         return _tuple(base, make)
     if origin in _MAPPINGS:
         return _mapping(base, cast(type, origin), *(make(part) for part in get_args(base)))
-    if isinstance(base, type) and traced and issubclass(base, (np.ndarray, np.generic)) or origin is np.ndarray:
+    if (isinstance(base, type) and traced and issubclass(base, (np.ndarray, np.generic))) or origin is np.ndarray:
         return _numpy(base)
     if isinstance(base, type) and origin is None and type(base) is type and hint is base:
         return _instance(base, base)
@@ -310,7 +314,8 @@ def _fill(hint: Any) -> Any:
 
 
 def _parts(hint: Any) -> list[Any]:
-    return [hint, *(inner for argument in get_args(hint) if not isinstance(argument, list) for inner in _parts(argument))]
+    arguments = [argument for argument in get_args(hint) if not isinstance(argument, list)]
+    return [hint, *(inner for argument in arguments for inner in _parts(argument))]
 
 
 def _instance(hint: Any, classes: Any) -> Check:
@@ -329,11 +334,12 @@ def _number(hint: Any) -> Check:
         if isinstance(value, classes):
             return None
         if isinstance(value, (jax.Array, np.generic, jax.ShapeDtypeStruct)) and value.shape == ():
-            dtype = value.dtype
+            array = cast("Any", value)
+            dtype = array.dtype
             if any(jnp.issubdtype(dtype, kind) for kind in dtypes):
                 return None
             # A Python int where a float is declared, which a type checker lets pass, arrives as a weak integer.
-            if getattr(value, "weak_type", False) and hint in _PROMOTED and jnp.issubdtype(dtype, jnp.integer):
+            if getattr(array, "weak_type", False) and hint in _PROMOTED and jnp.issubdtype(dtype, jnp.integer):
                 return None
         return Misfit(path, hint, value)
 
@@ -344,9 +350,8 @@ def _numpy(hint: Any) -> Check:
     """A numpy array or scalar, or the traced array that it becomes."""
     base = get_origin(hint) or hint
     arguments = get_args(hint)
-    dtype = next(iter(get_args(arguments[1])), Any) if len(arguments) == 2 else Any
-    scalar = base if issubclass(base, np.generic) else dtype
-    wanted = scalar if isinstance(scalar, type) and issubclass(scalar, np.generic) else np.generic
+    dtype: Any = next(iter(get_args(arguments[1])), Any) if len(arguments) == 2 else Any
+    wanted: Any = cast("Any", base) if issubclass(base, np.generic) else np.generic if dtype is Any else dtype
 
     def check(value: Any, path: str) -> Misfit | None:
         is_right_class = isinstance(value, (base, jax.Array))
@@ -384,7 +389,7 @@ def _annotated(hint: Any, inner: Check | None, checker: TypeChecker) -> Check:
             because = checker(value, hint)
         except jax.errors.ConcretizationTypeError:  # a validator that needs a value cannot be decided by a tracer
             return None
-        if because is None or inner is not None and checker(value, base) is not None:
+        if because is None or (inner is not None and checker(value, base) is not None):
             return None  # a number that stands there as a tracer fits by our rules, not by the checker's
         return Misfit(path, hint, value, because)
 
@@ -412,12 +417,11 @@ def _tuple(hint: Any, make: Callable[[Any], Check | None]) -> Check:
     def check(value: Any, path: str) -> Misfit | None:
         if not isinstance(value, tuple):
             return Misfit(path, hint, value)
-        items = cast("tuple[Any, ...]", value)
+        items = cast("Any", value)
         if len(items) != len(checks):
             return Misfit(path, hint, items, f"it has {len(items)} components instead of {len(checks)}")
-        return _first(
-            one(item, f"{path}[{i}]") for i, (one, item) in enumerate(zip(checks, items, strict=True)) if one is not None
-        )
+        pairs = enumerate(zip(checks, items, strict=True))
+        return _first(one(item, f"{path}[{i}]") for i, (one, item) in pairs if one is not None)
 
     return check
 

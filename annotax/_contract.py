@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from inspect import Parameter as SignatureParameter
 from inspect import Signature
-from typing import Any, TypeAlias, cast, get_args, get_origin
+from typing import Any, TypeAlias, get_args, get_origin
 
 import jax
 import numpy as np
@@ -130,7 +130,7 @@ class Contract:
     is_checked: bool = True
     pending: str | None = None
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Parameter]:
         return iter(self.parameters)
 
     @property
@@ -173,7 +173,7 @@ class Contract:
         return tuple(self.index(selector, option) for selector in selectors)
 
     def change(self, indices: Sequence[int], role: Role, *, replacing: tuple[Any, ...] = ()) -> Contract:
-        """The contract with a role added to some parameters, and the roles of the markers `replacing` taken off them."""
+        """The contract with a role added to some parameters, and their roles of the markers `replacing` taken off."""
         parameters = list(self.parameters)
         for i in indices:
             parameters[i] = parameters[i].without(*replacing).adding(role)
@@ -232,7 +232,9 @@ def read(callee: Callee, *, final: bool) -> Contract:
     )
 
 
-_ON_PARAMETERS = (Static, NoDiff, Diff, Donate)
+# The checkers take the markers for `Annotated`; at run time they are markers.
+_AUX: Any = Aux
+_ON_PARAMETERS: tuple[Any, ...] = (Static, NoDiff, Diff, Donate)
 
 _CONTRADICTIONS: tuple[tuple[Any, Any, str], ...] = (
     (Static, Donate, "a static value has no buffers to give away: drop one of the two"),
@@ -245,7 +247,7 @@ _CONTRADICTIONS: tuple[tuple[Any, Any, str], ...] = (
 def _parameter(callee: Callee, parameter: SignatureParameter, hint: Any) -> Parameter:
     label = f"parameter {parameter.name}"
     bare, markers = take_apart(hint)
-    misplaced = Aux if Aux in markers else nested_marker(bare)
+    misplaced = _AUX if _AUX in markers else nested_marker(bare)
     if misplaced is not None:
         raise MarkerError(
             message(
@@ -253,7 +255,7 @@ def _parameter(callee: Callee, parameter: SignatureParameter, hint: Any) -> Para
                 f"{label} has the marker {misplaced!r} where it cannot be honoured",
                 got=show(hint),
                 fix="Aux belongs on a component of the returned tuple"
-                if misplaced is Aux
+                if misplaced is _AUX
                 else f"put it outside: {misplaced!r}[{_example(bare)}]",
             )
         )
@@ -310,13 +312,13 @@ def _example(hint: Any) -> str:
 
 def _result(callee: Callee, hint: Any) -> Result:
     bare, markers = take_apart(hint)
-    if Aux in markers:
+    if _AUX in markers:
         _misplaced(callee, Aux, hint)
     parts = get_args(bare) if get_origin(bare) is tuple else ()
     if not parts or Ellipsis in parts:
         return _component(callee, hint)
     roles = _component(callee, hint, nested=False).roles
-    return Result(bare, roles, tuple(_component(callee, part) for part in cast("tuple[Any, ...]", parts)))
+    return Result(bare, roles, tuple(_component(callee, part) for part in parts))
 
 
 def _component(callee: Callee, hint: Any, *, nested: bool = True) -> Result:

@@ -11,7 +11,7 @@ import builtins
 import collections.abc
 import enum
 import functools
-import operator
+import inspect
 import sys
 import types
 import typing
@@ -25,7 +25,15 @@ from typing_extensions import TypeAliasType
 
 from annotax._markers import Marker
 
-EMPTY: Any = type("EMPTY", (), {"__repr__": lambda self: "no hint"})()
+
+class _Empty:
+    """Stands where no hint is written."""
+
+    def __repr__(self) -> str:
+        return "no hint"
+
+
+EMPTY: Any = _Empty()
 
 
 class _Hole:
@@ -39,10 +47,11 @@ class _Hole:
             raise AttributeError(name)
         return self
 
-    def __or__(self, other: Any) -> _Hole:
-        return self
+    def __or__(self, other: Any) -> Any:
+        return Union[self, other]
 
-    __ror__ = __or__
+    def __ror__(self, other: Any) -> Any:
+        return Union[other, self]
 
     def __call__(self, *arguments: Any, **keywords: Any) -> _Hole:
         return self  # `typing` takes only callables for types
@@ -112,12 +121,12 @@ class Names(Mapping[str, Any]):
         """Locals of the running frames that lexically enclose the function, the innermost first."""
         *outer, _ = getattr(self.function, "__qualname__", "").split(".")
         parts = [part for part in outer if part != "<locals>"]
-        frame = sys._getframe(1)
+        frame = inspect.currentframe()
         while parts and frame is not None:
             if frame.f_globals is self.globals and frame.f_code.co_name == parts[-1]:
                 parts.pop()
                 yield frame.f_locals
-            frame = cast(types.FrameType, frame.f_back)
+            frame = frame.f_back
 
     def __iter__(self) -> Iterator[str]:  # pragma: no cover - a mapping has to have it
         return iter(())
@@ -148,13 +157,13 @@ def evaluate(annotation: Any, names: Names) -> Any:
 
 
 def _evaluate(annotation: Any, names: Names) -> Any:
-    if annotation is None or isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return annotation
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return cast("Any", annotation)
     if isinstance(annotation, str):
         return _evaluate(eval(_compile(annotation), names.globals, names), names)
     if isinstance(annotation, (ForwardRef, typing_extensions.ForwardRef)):
         return _evaluate(annotation.__forward_arg__, names)
-    origin = get_origin(annotation)
+    origin: Any = get_origin(annotation)
     if origin is None or origin is Literal:
         return annotation
     if origin is Annotated:
@@ -169,15 +178,15 @@ def _rebuilt(hint: Any, change: Callable[[Any], Any]) -> Any:
 
     def changed(argument: Any) -> Any:
         if isinstance(argument, list):  # the parameters of a Callable
-            return [changed(inner) for inner in cast("list[Any]", argument)]
+            return [changed(inner) for inner in cast("Any", argument)]
         return argument if argument is Ellipsis else change(argument)
 
     new = tuple(changed(argument) for argument in arguments)
-    if all(a is b or isinstance(a, list) and a == b for a, b in zip(new, arguments, strict=True)):
+    if all(a is b or (isinstance(a, list) and a == b) for a, b in zip(new, arguments, strict=True)):
         return hint
     origin = get_origin(hint)
     if origin is Union or origin is types.UnionType:
-        return functools.reduce(operator.or_, new) if HOLE in new else Union[new]
+        return Union[new]
     try:
         if isinstance(hint, types.GenericAlias):
             return types.GenericAlias(cast(type, origin), new)
@@ -263,7 +272,7 @@ def nested_marker(hint: Any) -> Marker | None:
 
 
 def without_metadata(hint: Any) -> Any:
-    """The type itself, with aliases opened, `Annotated` and `NewType` taken off, and a type variable read as its bound."""
+    """The type itself: aliases opened, `Annotated` and `NewType` taken off, a type variable read as its bound."""
     while True:
         hint = take_apart(hint)[0]
         if get_origin(hint) is Annotated:
@@ -300,11 +309,8 @@ def is_jaxtyping(hint: Any) -> bool:
     """Whether any part of the hint is a jaxtyping one (known without importing jaxtyping)."""
     if type(hint).__module__.startswith("jaxtyping"):
         return True
-    return any(
-        is_jaxtyping(part)
-        for argument in get_args(without_metadata(hint) if hint is not EMPTY else hint)
-        for part in (cast("list[Any]", argument) if isinstance(argument, list) else [argument])
-    )
+    arguments = get_args(without_metadata(hint))
+    return any(is_jaxtyping(argument) for argument in arguments if not isinstance(argument, list))
 
 
 # --- what a type alone gives away ------------------------------------------------------------------------------------
@@ -387,4 +393,4 @@ def _never_differentiable(hint: Any) -> bool:
 
 
 def _is_one_of(hint: Any, candidates: tuple[Any, ...]) -> bool:
-    return any(hint is candidate or type(hint) is type(candidate) and hint == candidate for candidate in candidates)
+    return any(hint is candidate or (type(hint) is type(candidate) and hint == candidate) for candidate in candidates)

@@ -122,7 +122,7 @@ def make_encoder(
 
 
 # --- generated source ------------------------------------------------------------------------------------------------
-# Nothing but names that were checked to be identifiers gets into it (`_signature`); values come in through the namespace.
+# Nothing but names that `_signature` checked to be identifiers gets into it; values come in through the namespace.
 
 
 def _generate(where: str, part: str, parameters: str, body: str, namespace: dict[str, Any]) -> types.FunctionType:
@@ -193,12 +193,15 @@ def _with_defaults(function: types.FunctionType, callee: Callee) -> types.Functi
     function.__defaults__ = tuple(p.default for p in given if p.kind is not Parameter.KEYWORD_ONLY)
     function.__kwdefaults__ = {p.name: p.default for p in given if p.kind is Parameter.KEYWORD_ONLY}
     original = callee.given
-    for attribute in ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__", "__type_params__"):
-        value = getattr(original, attribute, None)
-        if value is not None and not isinstance(original, functools.partial):
-            setattr(function, attribute, value)
-    own = {name: value for name, value in getattr(original, "__dict__", {}).items() if name not in (MEMO, PIPELINE)}
+    if not isinstance(original, functools.partial):  # whose attributes describe partials
+        for attribute in _DESCRIPTION:
+            value = getattr(original, attribute, None)
+            if value is not None:
+                setattr(function, attribute, value)
     if isinstance(original, types.FunctionType):
-        function.__dict__.update(own)
+        function.__dict__.update({k: v for k, v in vars(original).items() if k not in (MEMO, PIPELINE)})
     function.__wrapped__ = original  # type: ignore[attr-defined]
     return function
+
+
+_DESCRIPTION = ("__module__", "__name__", "__qualname__", "__doc__", "__annotations__", "__type_params__")

@@ -113,9 +113,16 @@ def _bound(given: Any) -> tuple[Callable[..., Any], Any]:
     # Equinox binds methods with a class of its own, which has these two names as well.
     if hasattr(given, "__func__") and hasattr(given, "__self__"):
         return given.__func__, given.__self__
-    if not isinstance(given, types.MethodWrapperType) and inspect.isfunction(getattr(type(given), "__call__", None)):
-        return type(given).__call__, given
-    return given, None
+    call = _call_method(given)
+    return (given, None) if call is None else (call, given)
+
+
+def _call_method(given: Any) -> Callable[..., Any] | None:
+    """The `__call__` that the class of a callable object defines in Python."""
+    if isinstance(given, (type, types.FunctionType)):
+        return None
+    call = getattr(cast("Any", type(given)), "__call__", None)  # noqa: B004 - the function itself is wanted
+    return call if isinstance(call, types.FunctionType) else None
 
 
 def _layers(given: Any) -> list[Any]:
@@ -124,17 +131,12 @@ def _layers(given: Any) -> list[Any]:
     while not any(given is layer for layer in layers):
         layers.append(given)
         if isinstance(given, functools.partial):
-            given = cast("functools.partial[Any]", given).func
-        elif isinstance(given, (staticmethod, classmethod)):
-            given = cast("staticmethod[..., Any]", given).__func__
-        elif hasattr(given, "__wrapped__"):
-            given = given.__wrapped__
+            given = cast("Any", given).func
         elif isinstance(given, type):
-            given = given.__init__ if given.__new__ is object.__new__ else given.__new__
-        elif hasattr(given, "__func__"):
-            given = given.__func__
-        elif not isinstance(given, types.FunctionType) and inspect.isfunction(getattr(type(given), "__call__", None)):
-            given = type(given).__call__
+            given = vars(given).get("__init__") or getattr(given, "__init__", given)
+        else:
+            inside = getattr(given, "__wrapped__", None) or getattr(given, "__func__", None) or _call_method(given)
+            given = given if inside is None else inside
     return layers
 
 
@@ -219,7 +221,7 @@ def _check_wrapper(layer: Any, where: str) -> None:
         a.name == b.name or a.kind is Parameter.POSITIONAL_ONLY for a, b in zip(mine, theirs, strict=False)
     ) and set(names(own, Parameter.KEYWORD_ONLY)) <= {p.name for p in claimed}
     if not names(own, Parameter.VAR_POSITIONAL):
-        agree = agree and (len(mine) == len(theirs) or len(mine) < len(theirs) and bool(names(own, _VARIADIC[1])))
+        agree = agree and (len(mine) == len(theirs) or (len(mine) < len(theirs) and bool(names(own, _VARIADIC[1]))))
     if not names(own, Parameter.VAR_KEYWORD):
         agree = agree and set(names(claimed, Parameter.KEYWORD_ONLY)) <= set(names(own, Parameter.KEYWORD_ONLY))
     agree = agree and len(mine) <= len(theirs)

@@ -8,7 +8,7 @@ that building the same pipeline twice gives the same compiled object. A decorato
 from __future__ import annotations
 
 import functools
-import sys
+import inspect
 import types
 import weakref
 from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +29,7 @@ from annotax._signature import Callee, callee
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DEFAULT: Any = "beartype"
+DEFAULT: TypeCheckerOption = "beartype"
 """What `typechecker=` is where no decorator of a pipeline says otherwise."""
 
 
@@ -189,7 +189,7 @@ def decorate(function: F, transforms: tuple[Transform, ...], typechecker: TypeCh
     inner = pipeline_of(function)
     if inner is not None:
         transforms = (*transforms, *inner.transforms)
-        if typechecker is DEFAULT:
+        if typechecker == DEFAULT:
             typechecker = inner.typechecker
     pipeline = Pipeline(function if inner is None else inner.given, transforms, typechecker)
     return cast(F, pipeline.face())
@@ -209,7 +209,7 @@ class Pipeline:
     ) -> None:
         self.given = given
         self.transforms = transforms
-        self.typechecker = typechecker
+        self.typechecker: TypeCheckerOption = typechecker
         self.callee: Callee = callee(given, is_face=is_face)
         self._memo = _memo(self.callee)
         self.contract = self._read(final=False)
@@ -222,8 +222,11 @@ class Pipeline:
     @property
     def checker(self) -> TypeChecker | None:
         """The type checker of the whole pipeline; the outermost option decides."""
-        options = (self.typechecker, *(step.typechecker for step in self.transforms))
-        return resolve_typechecker(next((option for option in options if option is not DEFAULT), DEFAULT))
+        options: list[TypeCheckerOption] = [self.typechecker, *(step.typechecker for step in self.transforms)]
+        for option in options:
+            if option != DEFAULT:
+                return resolve_typechecker(option)
+        return resolve_typechecker(DEFAULT)
 
     def _read(self, *, final: bool) -> Contract:
         """The contract of the function, with what the transforms' own options say, the innermost first.
@@ -294,17 +297,20 @@ class Pipeline:
         """The function that the user gets; the same one while it is alive."""
         key = (self.transforms, self.typechecker)
         try:
-            known = self._memo.faces.get(key)
-        except TypeError:
-            known, key = None, None
-        face = known() if known is not None else None
-        if face is None:
-            face = make_face(self.callee, first_call, self.refused, self.careful)
-            face.__dict__[PIPELINE] = self
-            for method in self.transforms[0].methods if self.transforms else ():
-                face.__dict__[method] = functools.partial(self.method, method)
-            if key is not None:
-                self._memo.faces[key] = weakref.ref(face)
+            known = self._memo.faces.get(key, lambda: None)()
+        except TypeError:  # an unhashable option: not shared
+            return self._new_face()
+        if known is not None:
+            return known
+        face = self._new_face()
+        self._memo.faces[key] = weakref.ref(face)
+        return face
+
+    def _new_face(self) -> types.FunctionType:
+        face = make_face(self.callee, first_call, self.refused, self.careful)
+        face.__dict__[PIPELINE] = self
+        for method in self.transforms[0].methods if self.transforms else ():
+            face.__dict__[method] = functools.partial(self.method, method)
         return face
 
     # --- what a face calls -------------------------------------------------------------------------------------------
@@ -316,12 +322,12 @@ class Pipeline:
     def refused(self, error: Exception, slots: tuple[Any, ...]) -> bool:
         """Whether the fast entry failed for the values that it was given, so that `careful` may do better."""
         entry = getattr(self.__dict__.get("core"), "entry", None)
-        called = sys._getframe(1).f_globals.values()
+        called = _caller_globals().values()
         return entry is not None and any(value is entry for value in called) and self.core.refused(slots)
 
     def careful(self, slots: tuple[Any, ...]) -> Any:
         """Make a call again that was refused, and remember to look at the values first from now on."""
-        _install(sys._getframe(1).f_globals, self.core.entry, self.run)
+        _install(_caller_globals(), self.core.entry, self.run)
         return self.core(*slots)
 
     @functools.cached_property
@@ -339,7 +345,7 @@ def first_call(*slots: Any) -> Any:
 
     It finds the pipeline from the face that called it, so that it can be pickled without one.
     """
-    namespace = sys._getframe(1).f_globals
+    namespace = _caller_globals()
     pipeline = next(p for v in namespace.values() if isinstance(p := getattr(v, "__self__", None), Pipeline))
     result = pipeline.run(*slots)
     entry = getattr(pipeline.core, "entry", None)
@@ -351,6 +357,12 @@ def first_call(*slots: Any) -> Any:
 def unpickled_entry() -> Callable[..., Any]:
     """What the entry of a compiled core is pickled as: it is compiled anew at the first call."""
     return first_call
+
+
+def _caller_globals() -> dict[str, Any]:
+    """The namespace of the face that called the function that asks."""
+    asking = cast("types.FrameType", inspect.currentframe()).f_back
+    return cast("types.FrameType", cast("types.FrameType", asking).f_back).f_globals
 
 
 def _install(namespace: dict[str, Any], old: Any, new: Any) -> None:
@@ -372,7 +384,7 @@ class _Memo:
         self.owner: Any = None if owner is None else weakref.ref(owner)
         self.contract: Contract | None = None
         self.cores: dict[Any, tuple[Any, Contract]] = {}
-        self.faces: dict[Any, weakref.ref[types.FunctionType]] = {}
+        self.faces: dict[Any, Callable[[], types.FunctionType | None]] = {}
         self.instances: dict[int, tuple[weakref.ref[Any], _Memo]] = {}
 
     def __reduce__(self) -> Any:

@@ -15,6 +15,7 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 _SCALARS = (bool, int, float, complex)
 
@@ -28,6 +29,11 @@ def is_traceable(leaf: Any) -> bool:
     except TypeError:
         return False
     return True
+
+
+def is_tracer(value: Any) -> bool:
+    """Whether a value is traced by some JAX transform."""
+    return isinstance(value, Tracer)
 
 
 def is_differentiable(leaf: Any) -> bool:
@@ -49,9 +55,9 @@ def is_constant(leaf: Any, *, callables: bool = True) -> bool:
         callables: Whether any callable object passes for a function.
     """
     known = isinstance(leaf, (str, bytes, type, enum.Enum, np.dtype, types.GenericAlias))
-    if known or callables and callable(leaf):
+    if known or (callables and callable(leaf)):
         return is_hashable(leaf)
-    return type(leaf).__eq__ is not object.__eq__ and is_hashable(leaf)
+    return cast("Any", type(leaf)).__eq__ is not object.__eq__ and is_hashable(leaf)
 
 
 def is_hashable(value: Any) -> bool:
@@ -70,7 +76,7 @@ def is_leaf(value: Any) -> bool:
 
 def holds_traceable(value: Any) -> bool:
     """Whether a value inferred to be static turns out to hold something to trace, or to be a registered pytree."""
-    if value is None or type(value) is tuple and not cast("tuple[()]", value):
+    if value is None or (type(value) is tuple and not cast("tuple[()]", value)):
         return False
     if is_leaf(value):
         return is_traceable(value)
@@ -87,9 +93,9 @@ def why_static_value(value: Any, what: str) -> str | None:
 def describe(value: Any) -> str:
     """A value in a few words: the type and shape of an array (never its contents), the name of a function."""
     if isinstance(value, (jax.Array, np.ndarray, jax.ShapeDtypeStruct)):
-        array: Any = value
-        kind = "traced " if isinstance(value, jax.core.Tracer) else "numpy " if isinstance(value, np.ndarray) else ""
-        return f"{kind}{array.dtype}[{','.join(map(str, array.shape))}]"
+        kind = "traced " if is_tracer(value) else "numpy " if isinstance(value, np.ndarray) else ""
+        dtype, shape = cast("Any", value).dtype, cast("Any", value).shape
+        return f"{kind}{dtype}[{','.join(map(str, shape))}]"
     if isinstance(value, type):
         return f"the class {value.__qualname__}"
     if callable(value) and hasattr(value, "__name__"):
@@ -98,8 +104,7 @@ def describe(value: Any) -> str:
         text = repr(value)
         return text if len(text) <= 60 else f"{text[:57]}..."
     if isinstance(value, (list, tuple, dict)):
-        sized = cast("list[Any]", value)
-        return f"{type(sized).__name__} of {len(sized)}"
+        return f"{type(cast('Any', value)).__name__} of {len(cast('Any', value))}"
     return f"an object of type {type(value).__qualname__}"
 
 
@@ -137,13 +142,13 @@ class Constant:
 
 
 def _key(value: Any) -> Any:
-    kind = type(value)
+    kind = cast("Any", type(value))
     if kind is float:
         return (float, "nan") if value != value else (float, value, math.copysign(1.0, value))
     if kind is complex:
         return (complex, _key(value.real), _key(value.imag))
     if isinstance(value, tuple):
-        return (kind, tuple(_key(item) for item in cast("tuple[Any, ...]", value)))
+        return (kind, tuple(_key(item) for item in cast("Any", value)))
     if kind is frozenset:
         return (kind, frozenset(_key(item) for item in value))
     if isinstance(value, np.generic):
@@ -181,9 +186,14 @@ class Structure:
         return self.digest
 
 
+def flatten(value: Any) -> tuple[list[Any], Any]:
+    """The leaves of a pytree and its treedef."""
+    return cast("tuple[list[Any], Any]", jax.tree.flatten(value))
+
+
 def split(value: Any, is_kept: Callable[[Any], bool]) -> tuple[tuple[Any, ...], Structure]:
     """The leaves of a pytree that a predicate keeps, and the structure that holds all the rest."""
-    leaves, treedef = jax.tree.flatten(value)
+    leaves, treedef = flatten(value)
     kept = [is_kept(leaf) for leaf in leaves]
     constants = tuple(None if keep else Constant(leaf) for keep, leaf in zip(kept, leaves, strict=True))
     return tuple(leaf for keep, leaf in zip(kept, leaves, strict=True) if keep), Structure(treedef, constants)
@@ -191,4 +201,5 @@ def split(value: Any, is_kept: Callable[[Any], bool]) -> tuple[tuple[Any, ...], 
 
 def leaves_with_paths(name: str, value: Any) -> list[tuple[str, Any]]:
     """Every leaf with its path as a person writes it: `("batch['x'][1]", leaf)`."""
-    return [(name + jax.tree_util.keystr(path), leaf) for path, leaf in jax.tree.leaves_with_path(value)]
+    pairs = cast("list[tuple[Any, Any]]", jax.tree.leaves_with_path(value))
+    return [(name + jax.tree_util.keystr(path), leaf) for path, leaf in pairs]

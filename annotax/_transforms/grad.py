@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, overload
+from typing import Any, ClassVar, overload
 
 import jax
 
@@ -17,9 +17,7 @@ from annotax._contract import Contract, Parameter, Result, Role, Selector, selec
 from annotax._errors import DifferentiationError, MarkerError, message
 from annotax._markers import Aux, Diff, NoDiff, Static
 from annotax._transform import DEFAULT, Transform, makes
-from annotax._tree import describe, is_differentiable, is_traceable
-
-F = TypeVar("F", bound=Callable[..., Any])
+from annotax._tree import describe, flatten, is_differentiable, is_traceable
 
 
 @dataclass(frozen=True)
@@ -150,8 +148,7 @@ class ValueAndGrad(Grad):
 class _Differentiated:
     """The call of one differentiated core: `differentiated(slots)` is `(what the function returned, gradient)`."""
 
-    def __init__(
-        self, core: Callable[..., Any], contract: Contract, step: Grad) -> None:
+    def __init__(self, core: Callable[..., Any], contract: Contract, step: Grad) -> None:
         self.contract = contract
         self.step = step
         self.indices, self.is_bare = step.differentiated(contract)
@@ -184,11 +181,11 @@ class _Differentiated:
 
     def _is_taken(self, leaf: Any) -> bool:
         """Whether JAX differentiates a leaf."""
-        return is_differentiable(leaf) or self.step.allow_int and is_traceable(leaf)
+        return is_differentiable(leaf) or (self.step.allow_int and is_traceable(leaf))
 
     def _partly(self, slots: tuple[Any, ...]) -> tuple[Any, Any]:
         """Differentiate the leaves that can be; the others get `None`."""
-        leaves, treedef = jax.tree.flatten([slots[i] for i in self.indices])
+        leaves, treedef = flatten([slots[i] for i in self.indices])
         taken = [self._is_taken(leaf) for leaf in leaves]
         self._check_taken(slots, any(taken))
 
@@ -233,7 +230,7 @@ def _named(function: Any, core: Any) -> None:
 
 @overload
 def grad(
-    function: F,
+    function: Callable[..., Any],
     /,
     *,
     wrt: Selector | Sequence[Selector] | None = ...,
@@ -305,7 +302,7 @@ def grad(
 
 @overload
 def value_and_grad(
-    function: F,
+    function: Callable[..., Any],
     /,
     *,
     wrt: Selector | Sequence[Selector] | None = ...,

@@ -101,14 +101,14 @@ class _JitCore:
         self.meets_mixed_values = False
         self.found: dict[str, str] = {}
         parameters = contract.parameters
-        static = given["static_argnums"]
+        static: tuple[int, ...] = given["static_argnums"]
         self.inferred = tuple(i for i in static if _is_inferred(parameters[i]))
         self.marked = tuple(i for i in static if i not in self.inferred)
         self.encoders = {i: encode for i in static if (encode := _encoder(parameters[i])) is not None}
         as_slots(self, inspect.unwrap(core), contract.names)
         compiled = jax.jit(self._decoding() if self.encoders or self.inferred else core, **given)
         # A PjitFunction would pickle what was compiled, and with it everything that it refers to.
-        compiled.__reduce_ex__ = lambda protocol: (unpickled_entry, ())  # type: ignore[attr-defined, method-assign, assignment]
+        compiled.__reduce_ex__ = lambda protocol: (unpickled_entry, ())  # type: ignore[method-assign]
         self.compiled: Any = compiled
         self.entry: Any = compiled
         if self.encoders:
@@ -199,8 +199,8 @@ class _JitCore:
                     got=describe(leaf),
                     expected="arrays, numbers, functions, strings, or objects that define equality and a hash by value",
                     because="a later change to it would go unseen, since the compiled function keeps what it was",
-                    fix="mark it, `self: Static[Self]`, if it never changes, register its class as a pytree, or decorate "
-                    "the bound method: annotax.jit(obj.method)"
+                    fix="mark it, `self: Static[Self]`, if it never changes, register its class as a pytree, "
+                    "or decorate the bound method: annotax.jit(obj.method)"
                     if is_self
                     else f"mark {parameter.name} Static if it never changes, or register its class as a pytree",
                 )
@@ -248,7 +248,7 @@ class _JitCore:
     def _static_part(self, jitted: Any, arguments: tuple[Any, ...]) -> dict[str, Constant]:
         """The static arguments by name, and under an empty name what the structures of mixed values hold."""
         shift = 0 if jitted is self.compiled else 1
-        static = self.marked if shift else self.given["static_argnums"]
+        static: tuple[int, ...] = self.marked if shift else self.given["static_argnums"]
         part = {self.contract.parameters[i].name: Constant(arguments[i + shift]) for i in static}
         return part | {"": Constant(arguments[0])} if shift else part
 
@@ -278,9 +278,7 @@ class _Call:
     def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
         static, traced = self.core.split_call(self.pipeline.bind(*args, **kwargs))
         if static != self.static:
-            wrong = next(
-                (name for name in {**static, **self.static} if static.get(name) != self.static.get(name)), ""
-            )
+            wrong = next((name for name in {**static, **self.static} if static.get(name) != self.static.get(name)), "")
             raise StaticValueError(
                 message(
                     self.core.contract.where,
