@@ -77,7 +77,10 @@ class Parameter:
 
     def role(self, marker: Any) -> Role | None:
         """The role of this marker, or of this class of markers (`Axis`), or `None`."""
-        return next((role for role in self.roles if role.is_of(marker)), None)
+        for role in self.roles:  # asked often while decorating, so no generator
+            if role.is_of(marker):
+                return role
+        return None
 
     def without(self, *markers: Any) -> Parameter:
         """The same parameter without the roles of these markers."""
@@ -227,9 +230,8 @@ def read(callee: Callee, *, final: bool) -> Contract:
             )
         )
     parameters = tuple(_parameter(callee, parameter, hint) for parameter, hint in hints)
-    return Contract(
-        callee.where, callee.source, parameters, _result(callee, result), not callee.transformed, pending=pending
-    )
+    is_checked = not callee.transformed and not getattr(callee.annotated, "__no_type_check__", False)
+    return Contract(callee.where, callee.source, parameters, _result(callee, result), is_checked, pending)
 
 
 # The checkers take the markers for `Annotated`; at run time they are markers.
@@ -261,11 +263,12 @@ def _parameter(callee: Callee, parameter: SignatureParameter, hint: Any) -> Para
         )
     roles = [Role(marker, f"marked {marker!r}") for marker in dict.fromkeys(markers)]
     read = Parameter(parameter.name, parameter.kind, parameter.default, bare, tuple(roles))
-    if read.role(Static) is None and (why := _why_static(read)) is not None:
+    if read.role(Static) is not None:
+        pass
+    elif (why := _why_static(read)) is not None:
         read = read.adding(Role(Static, why, inferred=True))
-    elif read.role(Static) is None and read.role(Diff) is None and read.role(NoDiff) is None:
-        why = why_not_differentiable(bare)
-        read = read if why is None else read.adding(Role(NoDiff, why, inferred=True))
+    elif read.role(Diff) is None and read.role(NoDiff) is None and (why := why_not_differentiable(bare)) is not None:
+        read = read.adding(Role(NoDiff, why, inferred=True))
     _check_consistent(callee, read)
     return read
 
@@ -279,7 +282,7 @@ def _why_static(parameter: Parameter) -> str | None:
 
 
 def _check_consistent(callee: Callee, parameter: Parameter) -> None:
-    for one, other, because in _CONTRADICTIONS:
+    for one, other, because in _CONTRADICTIONS if len(parameter.roles) > 1 else ():
         first, second = parameter.role(one), parameter.role(other)
         if first is not None and second is not None:
             raise MarkerError(

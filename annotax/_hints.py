@@ -157,8 +157,8 @@ def evaluate(annotation: Any, names: Names) -> Any:
 
 
 def _evaluate(annotation: Any, names: Names) -> Any:
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return cast("Any", annotation)
+    if is_plain_class(annotation):
+        return annotation
     if isinstance(annotation, str):
         return _evaluate(eval(_compile(annotation), names.globals, names), names)
     if isinstance(annotation, (ForwardRef, typing_extensions.ForwardRef)):
@@ -233,6 +233,8 @@ def take_apart(hint: Any) -> tuple[Any, tuple[Marker, ...]]:
     """
     markers: tuple[Marker, ...] = ()
     foreign: tuple[Any, ...] = ()
+    if is_plain_class(hint):  # most are, and this is asked often while decorating
+        return hint, markers
     while True:
         if isinstance(hint, Marker):
             return _with_metadata(Any, foreign), (hint, *markers)
@@ -248,6 +250,11 @@ def take_apart(hint: Any) -> tuple[Any, tuple[Marker, ...]]:
         hint = opened
 
 
+def is_plain_class(hint: Any) -> bool:
+    """Whether the hint is a class and nothing more, so that there is nothing in it to look for."""
+    return isinstance(hint, type) and not isinstance(hint, types.GenericAlias)
+
+
 def _with_metadata(hint: Any, metadata: tuple[Any, ...]) -> Any:
     return Annotated[(hint, *metadata)] if metadata else hint
 
@@ -257,6 +264,8 @@ def nested_marker(hint: Any) -> Marker | None:
 
     The parameters of a `Callable` are those of another function: their markers are not this one's, and harmless.
     """
+    if is_plain_class(hint):
+        return None
     if get_origin(hint) is Annotated:
         return nested_marker(hint.__origin__)
     if get_origin(hint) in (None, Literal) or "Callable" in repr(get_origin(hint)):
@@ -293,7 +302,7 @@ def show(hint: Any) -> str:
     """The hint as a person would write it."""
     if hint is EMPTY:
         return "no hint"
-    if isinstance(hint, type) and not isinstance(hint, types.GenericAlias):
+    if is_plain_class(hint):
         return hint.__qualname__ if hint.__module__ != "jaxtyping" else _show_jaxtyping(hint)
     text = repr(hint)
     for prefix in ("typing.", "typing_extensions.", "collections.abc.", "jaxlib._jax.", "jax."):
@@ -325,7 +334,7 @@ def _untraceable(hint: Any) -> bool:
     hint = without_metadata(hint)
     if hint is EMPTY or hint is Any:
         return False
-    if _is_one_of(hint, (jax.typing.DTypeLike, np.typing.DTypeLike)):
+    if _is_dtype_like(hint):
         return True
     origin = get_origin(hint)
     if origin is Literal or hint is typing.LiteralString or hint is typing_extensions.LiteralString:
@@ -392,5 +401,6 @@ def _never_differentiable(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, (int, np.integer, np.bool_))
 
 
-def _is_one_of(hint: Any, candidates: tuple[Any, ...]) -> bool:
-    return any(hint is candidate or (type(hint) is type(candidate) and hint == candidate) for candidate in candidates)
+def _is_dtype_like(hint: Any) -> bool:
+    """Whether the hint is what JAX or numpy call anything that names a dtype: a union that also has protocols in it."""
+    return any(type(hint) is type(named) and hint == named for named in (jax.typing.DTypeLike, np.typing.DTypeLike))
