@@ -28,7 +28,7 @@ from annotax._contract import Contract, Parameter, Result
 from annotax._errors import CheckError, StaticValueError, message
 from annotax._hints import EMPTY, HOLE, is_jaxtyping, show, take_apart, without_metadata
 from annotax._markers import Static
-from annotax._tree import describe, is_hashable, is_tracer
+from annotax._tree import describe, is_traceable, is_tracer
 
 TypeChecker: TypeAlias = Callable[[Any, Any], str | None]
 """`check(value, hint)` returns why the value does not fit the hint, or `None` where it does."""
@@ -157,7 +157,7 @@ def check_static(contract: Contract, parameter: Parameter, value: Any) -> None:
     elif parameter.kind is SignatureParameter.VAR_KEYWORD:
         items = [(f"{parameter.name}[{name!r}]", item) for name, item in value.items()]
     for path, item in items:
-        problem, fix = _why_not_constant(item)
+        problem, because, fix = _why_not_constant(item)
         if problem is not None:
             role = parameter.role(Static)
             raise StaticValueError(
@@ -166,7 +166,7 @@ def check_static(contract: Contract, parameter: Parameter, value: Any) -> None:
                     f"static argument {path} {problem}",
                     got=describe(item),
                     expected="a hashable compile-time constant",
-                    because=f"{parameter.name} is static: {role.why}" if role is not None else None,
+                    because=because or (f"{parameter.name} is static: {role.why}" if role is not None else None),
                     fix=fix,
                 )
             )
@@ -182,17 +182,20 @@ def is_constant_argument(parameter: Parameter, value: Any) -> bool:
     return all(_why_not_constant(item)[0] is None for item in items)
 
 
-def _why_not_constant(value: Any) -> tuple[str | None, str | None]:
+def _why_not_constant(value: Any) -> tuple[str | None, str | None, str | None]:
+    """What is wrong with a value as a constant, why, and what to do; three times `None` if nothing is."""
     if is_tracer(value):
-        return "is a traced value", "mark the parameter that it comes from Static too, or drop Static here"
+        return "is a traced value", None, "mark the parameter that it comes from Static too, or drop Static here"
     if isinstance(value, (jax.Array, np.ndarray)):
-        return "is an array", "pass a Python number or a tuple, as in int(n), or drop Static to trace it"
-    if not is_hashable(value):
+        return "is an array", None, "pass a Python number or a tuple, as in int(n), or drop Static to trace it"
+    try:
+        hash(value)
+    except TypeError as error:
         fix = {list: "pass a tuple", dict: "pass a tuple of pairs", set: "pass a frozenset"}.get(
-            cast("Any", type(value)), "give its class __eq__ and __hash__, or drop Static to trace it"
+            cast("Any", type(value)), "make all of it hashable (tuples for lists), or drop Static to trace it"
         )
-        return "is not hashable", fix
-    return None, None
+        return "is not hashable", str(error), fix
+    return None, None, None
 
 
 def _is_marked_static(parameter: Parameter) -> bool:
@@ -281,17 +284,31 @@ def make_check(hint: Any, checker: TypeChecker, *, traced: bool) -> Check | None
         return _number(base)
     if base in _PROMOTED:
         return _instance(base, _PROMOTED[base])
-    if origin in _SEQUENCES and not isinstance(get_args(base)[0], typing.TypeVar):
-        return _sequence(base, cast(type, origin), make(get_args(base)[0]))
-    if origin is tuple:
+    arguments = get_args(base)
+    if origin in _SEQUENCES and arguments:
+        return _sequence(base, cast(type, origin), make(arguments[0]))
+    if origin is tuple and arguments:
         return _tuple(base, make)
-    if origin in _MAPPINGS:
-        return _mapping(base, cast(type, origin), *(make(part) for part in get_args(base)))
+    if origin in _MAPPINGS and arguments:
+        return _mapping(base, cast(type, origin), *map(make, arguments))
     if (isinstance(base, type) and traced and issubclass(base, (np.ndarray, np.generic))) or origin is np.ndarray:
         return _numpy(base)
-    if isinstance(base, type) and origin is None and type(base) is type and hint is base:
-        return _instance(base, base)
-    return _judged(hint, checker)
+    is_class = isinstance(base, type) and origin is None and type(base) is type and hint is base
+    check = _instance(base, base) if is_class else _judged(hint, checker)
+    return _as_array(check) if traced else check
+
+
+def _as_array(check: Check) -> Check:
+    """A check that lets pass what JAX makes a fitting array of: under `jit` a number or numpy array arrives as one."""
+
+    def checked(value: Any, path: str) -> Misfit | None:
+        misfit = check(value, path)
+        is_array_like = isinstance(value, (np.ndarray, np.generic, bool, int, float, complex)) and is_traceable(value)
+        if misfit is not None and is_array_like and check(jnp.asarray(value), path) is None:
+            return None
+        return misfit
+
+    return checked
 
 
 def _judged(hint: Any, checker: TypeChecker) -> Check:

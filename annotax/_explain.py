@@ -85,10 +85,20 @@ def _signature(pipeline: Pipeline) -> str:
     """The parameters without their hints, which the rows below show; arrays among the defaults in short."""
     signature = pipeline.callee.signature
     parameters = [
-        p.replace(annotation=SignatureParameter.empty, default=p.default if _is_short(p.default) else ...)
+        p.replace(annotation=SignatureParameter.empty, default=p.default if _is_short(p.default) else _LONG)
         for p in signature.parameters.values()
     ]
     return str(signature.replace(parameters=parameters, return_annotation=SignatureParameter.empty))
+
+
+class _Long:
+    """Stands for a default that would not fit on the line."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+_LONG = _Long()
 
 
 def _is_short(default: Any) -> bool:
@@ -97,16 +107,13 @@ def _is_short(default: Any) -> bool:
 
 def _transform_rows(pipeline: Pipeline) -> Iterator[Row]:
     """What JAX is given: the very arguments that the transform passes on, with indices read as names."""
-    steps = list(pipeline.contracts())
-    for step, contract in reversed(steps):
+    for step, contract in reversed(list(pipeline.contracts(build=True))):
         name = getattr(step, "name", type(step).__name__)
         for option, value in step.given(contract).items():
             yield name, f"{option}={value!r}", ", ".join(_names(contract, option, value))
             name = ""
         if name:
             yield name, "", ""
-    for step in pipeline.transforms[: len(pipeline.transforms) - len(steps)]:
-        yield type(step).__name__, "", "says nothing before it is applied"
     yield "", "", ""
 
 

@@ -12,6 +12,7 @@ import collections.abc
 import enum
 import functools
 import inspect
+import re
 import sys
 import types
 import typing
@@ -73,9 +74,9 @@ class Unreadable(Exception):
 class Names(Mapping[str, Any]):
     """What a name in a string hint of one function means.
 
-    Looked up in its type parameters, its closure, its class, its module, the builtins, and last in the frames of the
-    functions that lexically enclose it, if they are running. A frame comes last because asking for `f_locals` keeps its
-    objects alive until the frame returns (Python 3.11), so it is asked only where nothing else knows the name.
+    Looked up in its type parameters, its closure, the frames that lexically enclose it (if they are running), its
+    class, its module and the builtins. Asking a frame for `f_locals` keeps its objects alive until it returns (Python
+    3.11), so only a frame is asked whose code has the name.
     """
 
     def __init__(self, function: Any, *, holes: bool) -> None:
@@ -96,10 +97,12 @@ class Names(Mapping[str, Any]):
                 return self.function.__closure__[code.co_freevars.index(name)].cell_contents
             except ValueError:  # the cell is filled later
                 pass
+        for frame in self._enclosing_frames():
+            code = frame.f_code
+            has_name = name in code.co_varnames or name in code.co_cellvars or name in code.co_names
+            if has_name and name in frame.f_locals:
+                return frame.f_locals[name]
         for scope in (self._class(), self.globals, vars(builtins)):
-            if name in scope:
-                return scope[name]
-        for scope in self._enclosing_frames():
             if name in scope:
                 return scope[name]
         self.missing.append(name)
@@ -117,15 +120,18 @@ class Names(Mapping[str, Any]):
             found = getattr(found, part, None)
         return vars(found) if isinstance(found, type) else {}
 
-    def _enclosing_frames(self) -> Iterator[Mapping[str, Any]]:
-        """Locals of the running frames that lexically enclose the function, the innermost first."""
+    def _enclosing_frames(self) -> Iterator[types.FrameType]:
+        """The running frames that lexically enclose the function, the innermost first."""
         *outer, _ = getattr(self.function, "__qualname__", "").split(".")
         parts = [part for part in outer if part != "<locals>"]
         frame = inspect.currentframe()
         while parts and frame is not None:
-            if frame.f_globals is self.globals and frame.f_code.co_name == parts[-1]:
-                parts.pop()
-                yield frame.f_locals
+            name = frame.f_code.co_name
+            if frame.f_globals is self.globals and name in parts:
+                # What stands inside of it in the source, a class whose body is done, runs no longer.
+                while parts.pop() != name:
+                    pass
+                yield frame
             frame = frame.f_back
 
     def __iter__(self) -> Iterator[str]:  # pragma: no cover - a mapping has to have it
@@ -188,9 +194,10 @@ def _rebuilt(hint: Any, change: Callable[[Any], Any]) -> Any:
     if origin is Union or origin is types.UnionType:
         return Union[new]
     try:
-        if isinstance(hint, types.GenericAlias):
+        if type(hint) is types.GenericAlias:
             return types.GenericAlias(cast(type, origin), new)
-        return hint.copy_with(new) if hasattr(hint, "copy_with") and not isinstance(new[0], list) else origin[new]
+        is_callable = any(isinstance(argument, list) for argument in new)
+        return hint.copy_with(new) if hasattr(hint, "copy_with") and not is_callable else origin[new]
     except TypeError:
         return hint
 
@@ -299,26 +306,31 @@ def without_metadata(hint: Any) -> Any:
 
 
 def show(hint: Any) -> str:
-    """The hint as a person would write it."""
-    if hint is EMPTY:
-        return "no hint"
+    """The hint as a person would write it: without the modules of the classes in it."""
+    if is_jaxtyping_class(hint):
+        return str(_QUALIFIER.sub("", hint.__name__))
     if is_plain_class(hint):
-        return hint.__qualname__ if hint.__module__ != "jaxtyping" else _show_jaxtyping(hint)
-    text = repr(hint)
-    for prefix in ("typing.", "typing_extensions.", "collections.abc.", "jaxlib._jax.", "jax."):
-        text = text.replace(prefix, "")
-    return text.replace("jaxtyping.", "")
+        return (
+            str(hint.__qualname__).rpartition("<locals>.")[2].rpartition("._jax.")[2]
+        )  # JAX's Array has it in its name
+    return str(_QUALIFIER.sub("", repr(hint)))
 
 
-def _show_jaxtyping(hint: type) -> str:
-    return hint.__name__.replace("jaxlib._jax.", "").replace("jax.", "")
+_QUALIFIER = re.compile(r"(?<![\w'\".])(?:\w+\.|<locals>\.)+(?=[^\W\d])")
+"""Dotted names in the text of a hint, up to the last one: `jax.`, `typing.`, `tests.test_jit.test_f.<locals>.`."""
+
+
+def is_jaxtyping_class(hint: Any) -> bool:
+    """Whether the hint is one of jaxtyping's (known without importing jaxtyping)."""
+    return type(hint).__module__.startswith("jaxtyping")
 
 
 def is_jaxtyping(hint: Any) -> bool:
-    """Whether any part of the hint is a jaxtyping one (known without importing jaxtyping)."""
-    if type(hint).__module__.startswith("jaxtyping"):
+    """Whether any part of the hint is one of jaxtyping's."""
+    hint = without_metadata(hint)
+    if is_jaxtyping_class(hint):
         return True
-    arguments = get_args(without_metadata(hint))
+    arguments = get_args(hint)
     return any(is_jaxtyping(argument) for argument in arguments if not isinstance(argument, list))
 
 

@@ -12,7 +12,7 @@ import functools
 import keyword
 import linecache
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import Parameter, Signature
 from typing import Any, cast
 
@@ -73,7 +73,29 @@ def as_slots(function: Any, wrapped: Any, names: Sequence[str]) -> Any:
     return function
 
 
-def make_face(callee: Callee, call: Callable[..., Any], refused: Any, careful: Any) -> types.FunctionType:
+class _Attributes(dict[str, Any]):
+    """The `__dict__` of a face: what annotax put there is found, but not copied by `functools.wraps`.
+
+    `jax.jit(face)` copies attributes too, and would hand on the `lower` of another function as its own.
+    """
+
+    def __init__(self, shared: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+        super().__init__({**shared, **own})
+        self._own = frozenset(own)
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in super().__iter__() if name not in self._own)
+
+    def keys(self) -> Any:
+        return list(self)
+
+    def __reduce__(self) -> Any:
+        return dict, (list(self.items()),)
+
+
+def make_face(
+    callee: Callee, call: Callable[..., Any], refused: Any, careful: Any, attributes: Mapping[str, Any]
+) -> types.FunctionType:
     """The face of a pipeline: the user's own signature around one call.
 
     Arguments:
@@ -81,6 +103,7 @@ def make_face(callee: Callee, call: Callable[..., Any], refused: Any, careful: A
         call: Called with the slots.
         refused: `refused(error, slots)` is asked where `call` raised; true to try again with `careful`.
         careful: `careful(slots)`, a slower way to make the call that knows more.
+        attributes: What the face offers besides the call.
     """
     parameters = list(callee.signature.parameters.values())
     names = [parameter.name for parameter in parameters]
@@ -100,7 +123,9 @@ def make_face(callee: Callee, call: Callable[..., Any], refused: Any, careful: A
         f"{prefix}careful": careful,
         f"{prefix}Exception": Exception,
     }
-    return _with_defaults(_generate(callee.where, "face", _declared(parameters), body, namespace), callee)
+    face = _with_defaults(_generate(callee.where, "face", _declared(parameters), body, namespace), callee)
+    face.__dict__ = _Attributes(face.__dict__, attributes)
+    return face
 
 
 def make_binder(callee: Callee) -> Callable[..., tuple[Any, ...]]:

@@ -94,8 +94,10 @@ def callee(given: Any, *, is_face: Callable[[Any], bool]) -> Callee:
     function, instance = _bound(given)
     layers = _layers(given)
     annotated = layers[-1]
-    where, source = _where(annotated), _source(annotated)
+    where, source = _where(given if isinstance(given, type) else annotated), _source(annotated)
     signature = _signature(given, where)
+    if isinstance(given, type):  # `__init__` returns None, the class an instance
+        signature = signature.replace(return_annotation=Signature.empty)
     _check_names(signature, where)
     for layer in layers:
         _check_wrapper(layer, where)

@@ -117,7 +117,8 @@ def _as_transform(given: Any) -> Transform:
     fix = f"write annotax.{name}" if module.startswith("jax") else "subclass annotax.Transform to write your own"
     raise AnnotaxError(
         f"transform(): {name} is not an annotax transform.\n"
-        f"  expected  annotax.jit, annotax.grad(wrt='w'), ...; the function comes in a second call\n  fix       {fix}."
+        "  expected  transforms, as in transform(jit, grad(wrt='w'))(f)\n"
+        f"  fix       {fix}."
     )
 
 
@@ -245,14 +246,21 @@ class Pipeline:
         for _ in self.contracts():
             pass
 
-    def contracts(self) -> Iterator[tuple[Transform, Contract]]:
-        """Each transform with the contract of the core that it is given, the innermost first."""
+    def contracts(self, *, build: bool = False) -> Iterator[tuple[Transform, Contract]]:
+        """Each transform with the contract of the core that it is given, the innermost first.
+
+        Arguments:
+            build: Whether to build what is inside a transform that says nothing before it is applied, as one of the
+                user's own may; else the rest is left out.
+        """
         contract: Contract | None = self.contract
-        for step in reversed(self.transforms):
-            if contract is None:  # a transform of the user's own, which says nothing before it is applied
+        for i in reversed(range(len(self.transforms))):
+            if contract is None and build:
+                contract = self._build(self.transforms[i + 1 :])[1]
+            if contract is None:
                 return
-            yield step, contract
-            contract = step.check(contract)
+            yield self.transforms[i], contract
+            contract = self.transforms[i].check(contract)
 
     def require_contract(self) -> Contract:
         """The contract, with every hint read.
@@ -307,11 +315,9 @@ class Pipeline:
         return face
 
     def _new_face(self) -> types.FunctionType:
-        face = make_face(self.callee, first_call, self.refused, self.careful)
-        face.__dict__[PIPELINE] = self
-        for method in self.transforms[0].methods if self.transforms else ():
-            face.__dict__[method] = functools.partial(self.method, method)
-        return face
+        methods = self.transforms[0].methods if self.transforms else ()
+        attributes = {method: functools.partial(self.method, method) for method in methods}
+        return make_face(self.callee, first_call, self.refused, self.careful, {PIPELINE: self, **attributes})
 
     # --- what a face calls -------------------------------------------------------------------------------------------
 

@@ -74,13 +74,20 @@ def is_leaf(value: Any) -> bool:
     return jax.tree_util.all_leaves([value])
 
 
-def holds_traceable(value: Any) -> bool:
-    """Whether a value inferred to be static turns out to hold something to trace, or to be a registered pytree."""
-    if value is None or (type(value) is tuple and not cast("tuple[()]", value)):
-        return False
-    if is_leaf(value):
-        return is_traceable(value)
-    return not isinstance(value, tuple) or any(map(is_traceable, jax.tree.leaves(cast("Any", value))))
+def holds_traceable(value: Any, *, numbers: bool) -> bool:
+    """Whether a value inferred to be static turns out to hold something to trace, or to be a registered pytree.
+
+    Arguments:
+        value: The value.
+        numbers: Whether Python's numbers count; they do not where a hint, `Literal[1, 2]` or an `IntEnum`, wants them.
+    """
+
+    def counts(leaf: Any) -> bool:
+        return is_traceable(leaf) and (numbers or not isinstance(leaf, _SCALARS))
+
+    if value is None or is_leaf(value):
+        return value is not None and counts(value)
+    return not isinstance(value, tuple) or any(map(counts, jax.tree.leaves(cast("Any", value))))
 
 
 def why_static_value(value: Any, what: str) -> str | None:

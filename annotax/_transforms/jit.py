@@ -19,7 +19,7 @@ import jax
 from annotax._checks import TypeCheckerOption, check_static, is_constant_argument
 from annotax._contract import Contract, Parameter, Role, Selector, selectors
 from annotax._errors import MarkerError, StaticValueError, message
-from annotax._hints import may_be_unstrict
+from annotax._hints import EMPTY, may_be_unstrict
 from annotax._markers import Axis, Diff, Donate, NoDiff, Static
 from annotax._normal import as_slots, make_encoder
 from annotax._transform import DEFAULT, Pipeline, Transform, makes, unpickled_entry
@@ -346,7 +346,7 @@ def _items(parameter: Parameter, value: Any) -> Sequence[Any]:
 
 
 def _holds_traceable(parameter: Parameter, value: Any) -> bool:
-    return any(map(holds_traceable, _items(parameter, value)))
+    return any(holds_traceable(item, numbers=parameter.hint is EMPTY) for item in _items(parameter, value))
 
 
 def _encoder(parameter: Parameter) -> Callable[[Any], Any] | None:
