@@ -61,7 +61,7 @@ def explain(function: Callable[..., Any]) -> Explanation:
         <BLANKLINE>
         x      Array                  traced
         by     str                    Static, inferred: str can never be traced
-        times  int                    Static, marked Static
+        times  int                    Static
     """
     pipeline = pipeline_of(function)
     if pipeline is None:
@@ -125,15 +125,17 @@ def _names(contract: Contract, option: str, value: Any) -> Iterator[str]:
 
 def _parameter_rows(contract: Contract) -> Iterator[Row]:
     for parameter in contract:
-        roles = "; ".join(f"{role.marker!r}, {_why(role)}" for role in parameter.roles)
+        roles = "; ".join(map(_role, parameter.roles))
         yield parameter.name, show(parameter.hint), roles or "traced"
     for i, component in enumerate(contract.result.components or ()):
         for role in component.roles:
-            yield f"result[{i}]", show(component.hint), f"{role.marker!r}, {_why(role)}"
+            yield f"result[{i}]", show(component.hint), _role(role)
 
 
-def _why(role: Role) -> str:
-    return f"inferred: {role.why}" if role.inferred else role.why
+def _role(role: Role) -> str:
+    if role.why == f"marked {role.marker!r}":  # it says so itself
+        return repr(role.marker)
+    return f"{role.marker!r}, {'inferred: ' if role.inferred else ''}{role.why}"
 
 
 def _inferred_rows(pipeline: Pipeline) -> Iterator[Row]:

@@ -310,9 +310,8 @@ def show(hint: Any) -> str:
     if is_jaxtyping_class(hint):
         return str(_QUALIFIER.sub("", hint.__name__))
     if is_plain_class(hint):
-        return (
-            str(hint.__qualname__).rpartition("<locals>.")[2].rpartition("._jax.")[2]
-        )  # JAX's Array has it in its name
+        # Of a local class the last part; the qualified name of JAX's own Array is `jaxlib._jax.Array`.
+        return str(hint.__qualname__).rpartition("<locals>.")[2].rpartition("._jax.")[2]
     return str(_QUALIFIER.sub("", repr(hint)))
 
 
