@@ -291,9 +291,13 @@ def make_check(hint: Any, checker: TypeChecker, *, traced: bool) -> Check | None
         return _tuple(base, make)
     if origin in _MAPPINGS and arguments:
         return _mapping(base, cast(type, origin), *map(make, arguments))
+    if typing_extensions.is_typeddict(base):
+        return _typed_dict(base, make)
     if (isinstance(base, type) and traced and issubclass(base, (np.ndarray, np.generic))) or origin is np.ndarray:
         return _numpy(base)
-    is_class = isinstance(base, type) and origin is None and type(base) is type and hint is base
+    # A class with a metaclass of its own is left to the type checker, but for JAX's, which is asked most often.
+    is_class = hint is base and origin is None and (type(base) is type or base is jax.Array)
+    is_class = is_class and checker is beartype_checker  # another one may see more in it
     check = _instance(base, base) if is_class else _judged(hint, checker)
     return _as_array(check) if traced else check
 
@@ -454,6 +458,24 @@ def _mapping(hint: Any, origin: type, key: Check | None, item: Check | None) -> 
         return wrong
 
     return check
+
+
+def _typed_dict(hint: Any, make: Callable[[Any], Check | None]) -> Check:
+    items = {name: make(_required(item)) for name, item in typing_extensions.get_type_hints(hint).items()}
+
+    def check(value: Any, path: str) -> Misfit | None:
+        if not isinstance(value, dict) or not hint.__required_keys__ <= value.keys() <= items.keys():
+            return Misfit(path, hint, value, f"its keys are {', '.join(map(repr, cast('Any', value)))}")
+        pairs = cast("Any", value).items()
+        return _first(item(inner, f"{path}[{name!r}]") for name, inner in pairs if (item := items[name]) is not None)
+
+    return check
+
+
+def _required(hint: Any) -> Any:
+    """The type of an item, without `Required` and the like."""
+    outer = (typing_extensions.Required, typing_extensions.NotRequired, typing_extensions.ReadOnly)
+    return get_args(hint)[0] if get_origin(hint) in outer else hint
 
 
 def _first(misfits: typing.Iterable[Misfit | None]) -> Misfit | None:

@@ -293,12 +293,21 @@ def _check_consistent(callee: Callee, parameter: Parameter) -> None:
                     fix=because,
                 )
             )
-    leaves = [] if parameter.role(Donate) is None else jax.tree.leaves(parameter.default)
-    if any(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in leaves):
+    if parameter.role(Donate) is not None:
+        check_donated(callee.where, parameter)
+
+
+def check_donated(where: str, parameter: Parameter) -> None:
+    """See that a donated parameter has no array for a default.
+
+    Raises:
+        MarkerError: If it has.
+    """
+    if any(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in jax.tree.leaves(parameter.default)):
         raise MarkerError(
             message(
-                callee.where,
-                f"parameter {parameter.name} is Donate, but its default is an array",
+                where,
+                f"parameter {parameter.name} is donated (Donate), but its default is an array",
                 because="the first call that omits it deletes the default, and the second finds it gone",
                 fix="drop the default or the marker, or default to None and make the array inside",
             )

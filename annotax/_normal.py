@@ -40,21 +40,20 @@ def make_core(
     parameters = list(callee.signature.parameters.values())
     names = [parameter.name for parameter in parameters]
     prefix = _prefix(names)
-    call = f"{prefix}function({', '.join(_passed(p) for p in parameters)})"
-    if check_result is not None:
-        call = f"{prefix}check_result({call})"
-    body = f"    {prefix}check_arguments({_tuple(names)})\n" if check_arguments is not None else ""
-    core = _generate(
-        callee.where,
-        "core",
-        ", ".join(names),
-        f"{body}    return {call}\n",
-        {
-            f"{prefix}function": callee.caller(),
-            f"{prefix}check_arguments": check_arguments,
-            f"{prefix}check_result": check_result,
-        },
-    )
+
+    def write(names: Sequence[str]) -> tuple[str, str]:
+        call = f"{prefix}function({', '.join(map(_passed, parameters, names))})"
+        if check_result is not None:
+            call = f"{prefix}check_result({call})"
+        check = f"    {prefix}check_arguments({_tuple(names)})\n" if check_arguments is not None else ""
+        return ", ".join(names), f"{check}    return {call}\n"
+
+    namespace = {
+        f"{prefix}function": callee.caller(),
+        f"{prefix}check_arguments": check_arguments,
+        f"{prefix}check_result": check_result,
+    }
+    core = _generate(callee.where, "core", names, write, namespace)
     as_slots(core, callee.annotated, names)
     return core
 
@@ -108,22 +107,25 @@ def make_face(
     parameters = list(callee.signature.parameters.values())
     names = [parameter.name for parameter in parameters]
     prefix = _prefix(names)
-    body = (
-        "    try:\n"
-        f"        return {prefix}call({', '.join(names)})\n"
-        f"    except {prefix}Exception as {prefix}error:\n"
-        f"        if not {prefix}refused({prefix}error, {_tuple(names)}):\n"
-        "            raise\n"
-        # Outside the handler, so that what it raises does not drag along the error that it replaces.
-        f"    return {prefix}careful({_tuple(names)})\n"
-    )
+
+    def write(names: Sequence[str]) -> tuple[str, str]:
+        return _declared(parameters, names), (
+            "    try:\n"
+            f"        return {prefix}call({', '.join(names)})\n"
+            f"    except {prefix}Exception as {prefix}error:\n"
+            f"        if not {prefix}refused({prefix}error, {_tuple(names)}):\n"
+            "            raise\n"
+            # Outside the handler, so that what it raises does not drag along the error that it replaces.
+            f"    return {prefix}careful({_tuple(names)})\n"
+        )
+
     namespace = {
         f"{prefix}call": call,
         f"{prefix}refused": refused,
         f"{prefix}careful": careful,
         f"{prefix}Exception": Exception,
     }
-    face = _with_defaults(_generate(callee.where, "face", _declared(parameters), body, namespace), callee)
+    face = _with_defaults(_generate(callee.where, "face", names, write, namespace), callee)
     face.__dict__ = _Attributes(face.__dict__, attributes)
     return face
 
@@ -131,8 +133,11 @@ def make_face(
 def make_binder(callee: Callee) -> Callable[..., tuple[Any, ...]]:
     """A function with the user's own signature that returns its slots."""
     parameters = list(callee.signature.parameters.values())
-    body = f"    return {_tuple([parameter.name for parameter in parameters])}\n"
-    return _with_defaults(_generate(callee.where, "binder", _declared(parameters), body, {}), callee)
+
+    def write(names: Sequence[str]) -> tuple[str, str]:
+        return _declared(parameters, names), f"    return {_tuple(names)}\n"
+
+    return _with_defaults(_generate(callee.where, "binder", [p.name for p in parameters], write, {}), callee)
 
 
 def make_encoder(
@@ -140,35 +145,79 @@ def make_encoder(
 ) -> Callable[..., Any]:
     """A function of slots that makes a call with some of them passed through a function of one argument first."""
     prefix = _prefix(names)
-    passed = [f"{prefix}encode_{i}({name})" if i in encoders else name for i, name in enumerate(names)]
+
+    def write(names: Sequence[str]) -> tuple[str, str]:
+        passed = [f"{prefix}encode_{i}({name})" if i in encoders else name for i, name in enumerate(names)]
+        return ", ".join(names), f"    return {prefix}call({', '.join(passed)})\n"
+
     namespace = {f"{prefix}encode_{i}": encode for i, encode in encoders.items()}
-    body = f"    return {prefix}call({', '.join(passed)})\n"
-    return _generate(where, "encoder", ", ".join(names), body, {f"{prefix}call": call, **namespace})
+    return _generate(where, "encoder", names, write, {f"{prefix}call": call, **namespace})
 
 
 # --- generated source ------------------------------------------------------------------------------------------------
 # Nothing but names that `_signature` checked to be identifiers gets into it; values come in through the namespace.
 
 
-def _generate(where: str, part: str, parameters: str, body: str, namespace: dict[str, Any]) -> types.FunctionType:
+def _generate(
+    where: str,
+    part: str,
+    names: Sequence[str],
+    write: Callable[[Sequence[str]], tuple[str, str]],
+    namespace: dict[str, Any],
+) -> types.FunctionType:
+    """A function from generated source.
+
+    Arguments:
+        where: The user's function, as `module.qualname`.
+        part: What is generated, for the name of the file that tracebacks show.
+        names: The parameters.
+        write: From the names of the parameters to what stands between the brackets, and the body.
+        namespace: The values of all other names in the body.
+    """
     module, _, name = where.rpartition(".")
     if not name.isidentifier() or keyword.iskeyword(name):  # a lambda
         name = "function"
-    code = _compiled(f"def {name}({parameters}):\n{body}", f"annotax {part} of {where}")
+    parameters, body = write(names)
+    filename = _registered(f"def {name}({parameters}):\n{body}", f"annotax {part} of {where}")
+    # Compiling takes longer than the rest of a decoration, so it is done once for all functions of one shape, with
+    # names that stand in for those of the parameters.
+    stand_ins = [f"_{i}" for i in range(len(names))]
+    parameters, body = write(stand_ins)
+    renamed = dict(zip(stand_ins, names, strict=True))
+
+    def rename(constant: Any) -> Any:  # the names of keywords are constants, alone or in a tuple
+        if isinstance(constant, tuple):
+            return tuple(map(rename, cast("Any", constant)))
+        return renamed.get(constant, constant) if isinstance(constant, str) else constant
+
+    code = _compiled(f"def function({parameters}):\n{body}")
+    code = code.replace(
+        co_name=name,
+        co_qualname=name,
+        co_filename=filename,
+        co_varnames=tuple(renamed.get(variable, variable) for variable in code.co_varnames),
+        co_consts=tuple(map(rename, code.co_consts)),
+    )
     namespace["__name__"] = module
     return types.FunctionType(code, namespace, name)
 
 
-@functools.lru_cache(maxsize=4096)
-def _compiled(source: str, title: str) -> types.CodeType:
-    """The code of the one function in a source, which debuggers and tracebacks can show."""
+@functools.lru_cache(maxsize=1024)
+def _compiled(source: str) -> types.CodeType:
+    """The code of the one function in a source."""
+    constants = compile(source, "<annotax>", "exec").co_consts
+    return next(constant for constant in constants if isinstance(constant, types.CodeType))
+
+
+def _registered(source: str, title: str) -> str:
+    """A file name under which debuggers and tracebacks find a source."""
     filename, number = f"<{title}>", 1
-    while filename in linecache.cache:
+    lines = source.splitlines(keepends=True)
+    while filename in linecache.cache and linecache.getlines(filename) != lines:
         number += 1
         filename = f"<{title}, {number}>"
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
-    (code,) = (part for part in compile(source, filename, "exec").co_consts if isinstance(part, types.CodeType))
-    return code
+    linecache.cache[filename] = (len(source), None, lines, filename)
+    return filename
 
 
 def _prefix(names: Sequence[str]) -> str:
@@ -183,30 +232,30 @@ def _tuple(names: Sequence[str]) -> str:
     return f"({', '.join(names)},)" if names else "()"
 
 
-def _passed(parameter: Parameter) -> str:
+def _passed(parameter: Parameter, name: str) -> str:
     match parameter.kind:
         case Parameter.VAR_POSITIONAL:
-            return f"*{parameter.name}"
+            return f"*{name}"
         case Parameter.VAR_KEYWORD:
-            return f"**{parameter.name}"
+            return f"**{name}"
         case Parameter.KEYWORD_ONLY:
-            return f"{parameter.name}={parameter.name}"
+            return f"{name}={name}"
         case _:
-            return parameter.name
+            return name
 
 
-def _declared(parameters: Sequence[Parameter]) -> str:
+def _declared(parameters: Sequence[Parameter], names: Sequence[str]) -> str:
     """The parameters as they stand between the brackets of a `def`; defaults are set on the function, not written."""
     parts: list[str] = []
     seen: set[Any] = set()
-    for parameter in parameters:
+    for parameter, name in zip(parameters, names, strict=True):
         if Parameter.POSITIONAL_ONLY in seen and parameter.kind is not Parameter.POSITIONAL_ONLY and "/" not in parts:
             parts.append("/")
         if parameter.kind is Parameter.KEYWORD_ONLY and not seen & {Parameter.VAR_POSITIONAL, Parameter.KEYWORD_ONLY}:
             parts.append("*")
         seen.add(parameter.kind)
-        star = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}.get(cast("Any", parameter.kind), "")
-        parts.append(star + parameter.name)
+        stars: dict[Any, str] = {Parameter.VAR_POSITIONAL: "*", Parameter.VAR_KEYWORD: "**"}
+        parts.append(stars.get(parameter.kind, "") + name)
     if Parameter.POSITIONAL_ONLY in seen and "/" not in parts:
         parts.append("/")
     return ", ".join(parts)

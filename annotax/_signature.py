@@ -23,6 +23,7 @@ import jax
 from annotax._errors import AnnotaxError, MarkerError, message
 
 _JAX_ROOT = os.path.dirname(jax.__file__) + os.sep
+_POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _VARIADIC = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
@@ -92,6 +93,7 @@ def callee(given: Any, *, is_face: Callable[[Any], bool]) -> Callee:
         MarkerError: If its signature cannot be read or cannot be trusted.
     """
     function, instance = _bound(given)
+    function = _peeled(function)
     layers = _layers(given)
     annotated = layers[-1]
     where, source = _where(given if isinstance(given, type) else annotated), _source(annotated)
@@ -104,6 +106,16 @@ def callee(given: Any, *, is_face: Callable[[Any], bool]) -> Callee:
     transformed = any(_is_jax(layer) or is_face(layer) for layer in layers)
     _check_hidden(given, signature, where)
     return Callee(given, function, instance, annotated, signature, where, source, transformed)
+
+
+def _peeled(function: Any) -> Any:
+    """The function below a type checker of the user's own, which would refuse tracers for numbers; ours takes over."""
+    inside = getattr(function, "__wrapped__", None)
+    if inside is None or not isinstance(function, types.FunctionType):
+        return function
+    is_beartype = function.__code__.co_filename.startswith("<@beartype(")
+    is_jaxtyping = function.__globals__.get("__name__") == "jaxtyping._decorator"
+    return _peeled(inside) if is_beartype or is_jaxtyping else function
 
 
 def _bound(given: Any) -> tuple[Callable[..., Any], Any]:
@@ -206,41 +218,61 @@ def _check_hidden(given: Any, signature: Signature, where: str) -> None:
 
 
 def _check_wrapper(layer: Any, where: str) -> None:
-    """A wrapper's own parameters must be those of the function that it claims to wrap, or take anything."""
+    """A wrapper must take each parameter of the function that it claims to wrap, and none besides."""
     if not isinstance(layer, types.FunctionType) or not hasattr(layer, "__wrapped__") or _is_jax(layer):
         return
-    own = list(_read(layer, follow_wrapped=False).parameters.values())
-    if [p.kind for p in own] == list(_VARIADIC):
-        return
-    claimed = list(_read(layer).parameters.values())
-
-    def names(parameters: list[Parameter], *kinds: Any) -> list[str]:
-        return [p.name for p in parameters if p.kind in kinds]
-
-    positional = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
-    mine, theirs = ([p for p in parameters if p.kind in positional] for parameters in (own, claimed))
-    agree = all(
-        a.name == b.name or a.kind is Parameter.POSITIONAL_ONLY for a, b in zip(mine, theirs, strict=False)
-    ) and set(names(own, Parameter.KEYWORD_ONLY)) <= {p.name for p in claimed}
-    if not names(own, Parameter.VAR_POSITIONAL):
-        agree = agree and (len(mine) == len(theirs) or (len(mine) < len(theirs) and bool(names(own, _VARIADIC[1]))))
-    if not names(own, Parameter.VAR_KEYWORD):
-        agree = agree and set(names(claimed, Parameter.KEYWORD_ONLY)) <= set(names(own, Parameter.KEYWORD_ONLY))
-    agree = agree and len(mine) <= len(theirs)
-    if not agree:
+    own, claimed = _read(layer, follow_wrapped=False), _read(layer)
+    if not _agree(list(own.parameters.values()), list(claimed.parameters.values())):
         raise MarkerError(
             message(
                 where,
                 "a wrapper takes other parameters than the function it claims to wrap",
-                got=f"{_parenthesised(own)} on the wrapper, defined at {_source(layer)}",
-                expected=_parenthesised(claimed),
+                got=f"{_without_hints(own)} on the wrapper, defined at {_source(layer)}",
+                expected=_without_hints(claimed),
                 fix="give the wrapper the same parameters or (*args, **kwargs), or decorate the function below it",
             )
         )
 
 
-def _parenthesised(parameters: list[Parameter]) -> str:
-    return "(" + ", ".join(str(p.replace(annotation=Parameter.empty)) for p in parameters) + ")"
+def _agree(own: list[Parameter], claimed: list[Parameter]) -> bool:
+    """Whether calls by the claimed signature mean the same to a wrapper with parameters of its own."""
+    kinds = {parameter.kind for parameter in own}
+    # beartype hands its wrappers what they need as defaults of names like these.
+    own = [p for p in own if not (p.kind is Parameter.KEYWORD_ONLY and p.name.startswith("__"))]
+    positions = [p for p in own if p.kind in _POSITIONAL]
+    matched: list[Parameter] = []
+    for i, parameter in enumerate(claimed):
+        if parameter.kind in _VARIADIC:
+            if parameter.kind not in kinds:
+                return False
+            continue
+        if parameter.kind in _POSITIONAL:
+            mine = positions[i] if i < len(positions) else None
+            rest: Any = Parameter.VAR_POSITIONAL
+        else:
+            mine = next((p for p in own if p.name == parameter.name and p.kind is parameter.kind), None)
+            rest = Parameter.VAR_KEYWORD
+        if mine is None and rest in kinds:
+            continue
+        same_name = mine is not None and (mine.name == parameter.name or mine.kind is Parameter.POSITIONAL_ONLY)
+        if mine is None or not same_name or not _same(mine.default, parameter.default):
+            return False
+        matched.append(mine)
+    return all(parameter in matched or parameter.kind in _VARIADIC for parameter in own)
+
+
+def _same(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    try:
+        return type(one) is type(other) and bool(one == other)
+    except Exception:  # arrays, and whatever else will not be compared
+        return False
+
+
+def _without_hints(signature: Signature) -> str:
+    parameters = [p.replace(annotation=Parameter.empty) for p in signature.parameters.values()]
+    return str(signature.replace(parameters=parameters, return_annotation=Signature.empty))
 
 
 def _is_jax(layer: Any) -> bool:

@@ -417,8 +417,7 @@ def _memo(of: Callee) -> _Memo:
     if not isinstance(memo, _Memo) or memo.owner is None or memo.owner() is not function:
         try:
             memo = _Memo(function)
-            function.__dict__.setdefault(MEMO, memo)
-            memo = function.__dict__[MEMO]
+            function.__dict__[MEMO] = memo
         except (AttributeError, TypeError):  # a builtin, a class: not shared
             memo = _Memo()
     return memo if of.instance is None else memo.of_instance(of.instance)

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, TypeVar, cast, overload
 import jax
 
 from annotax._checks import TypeCheckerOption, check_static, is_constant_argument
-from annotax._contract import Contract, Parameter, Role, Selector, selectors
+from annotax._contract import Contract, Parameter, Role, Selector, check_donated, selectors
 from annotax._errors import MarkerError, StaticValueError, message
 from annotax._hints import EMPTY, may_be_unstrict
 from annotax._markers import Axis, Diff, Donate, NoDiff, Static
@@ -77,6 +77,7 @@ class Jit(Transform):
             return contract.indices(Donate)
         named = contract.select(self.donate, "jit(donate=...)")
         for i in named:
+            check_donated(contract.where, contract.parameters[i])
             role = contract.parameters[i].role(Static)
             if role is not None:
                 raise MarkerError(
