@@ -297,17 +297,28 @@ def _check_consistent(callee: Callee, parameter: Parameter) -> None:
         check_donated(callee.where, parameter)
 
 
-def check_donated(where: str, parameter: Parameter) -> None:
+def check_donated(where: str, parameter: Parameter, option: str | None = None) -> None:
     """See that a donated parameter has no array for a default.
+
+    Arguments:
+        where: The function, for the message.
+        parameter: The parameter.
+        option: The option that donates it, where it is not its marker.
 
     Raises:
         MarkerError: If it has.
     """
+    says = (
+        f"parameter {parameter.name} is Donate, but its"
+        if option is None
+        else f"{option} names {parameter.name}, whose"
+    )
+
     if any(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in jax.tree.leaves(parameter.default)):
         raise MarkerError(
             message(
                 where,
-                f"parameter {parameter.name} is donated (Donate), but its default is an array",
+                f"{says} default is an array",
                 because="the first call that omits it deletes the default, and the second finds it gone",
                 fix="drop the default or the marker, or default to None and make the array inside",
             )

@@ -155,9 +155,10 @@ def evaluate(annotation: Any, names: Names) -> Any:
     """
     try:
         hint = _evaluate(annotation, names)
+        is_hole = _unaliased(hint) is HOLE
     except Exception as error:
         raise Unreadable(f"{type(error).__name__}: {error}") from error
-    if _unaliased(hint) is HOLE:
+    if is_hole:
         raise Unreadable(f"the name {names.missing[-1]!r} cannot be found" if names.missing else "it is unknown")
     return hint
 
@@ -414,4 +415,5 @@ def _never_differentiable(hint: Any) -> bool:
 
 def _is_dtype_like(hint: Any) -> bool:
     """Whether the hint is what JAX or numpy call anything that names a dtype: a union that also has protocols in it."""
-    return any(type(hint) is type(named) and hint == named for named in (jax.typing.DTypeLike, np.typing.DTypeLike))
+    named = (_unaliased(jax.typing.DTypeLike), _unaliased(np.typing.DTypeLike))
+    return any(type(hint) is type(union) and hint == union for union in named)

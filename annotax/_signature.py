@@ -122,11 +122,11 @@ def _bound(given: Any) -> tuple[Callable[..., Any], Any]:
     """The plain function and the object of a bound method or a callable object."""
     if isinstance(given, (types.FunctionType, types.BuiltinFunctionType, functools.partial, type)):
         return cast("Callable[..., Any]", given), None
-    if hasattr(given, "__wrapped__"):  # a PjitFunction, a `functools.cache`
-        return cast("Callable[..., Any]", given), None
     # Equinox binds methods with a class of its own, which has these two names as well.
     if hasattr(given, "__func__") and hasattr(given, "__self__"):
         return given.__func__, given.__self__
+    if hasattr(given, "__wrapped__"):  # a PjitFunction, a `functools.cache`
+        return cast("Callable[..., Any]", given), None
     call = _call_method(given)
     return (given, None) if call is None else (call, given)
 

@@ -77,7 +77,7 @@ class Jit(Transform):
             return contract.indices(Donate)
         named = contract.select(self.donate, "jit(donate=...)")
         for i in named:
-            check_donated(contract.where, contract.parameters[i])
+            check_donated(contract.where, contract.parameters[i], "jit(donate=...)")
             role = contract.parameters[i].role(Static)
             if role is not None:
                 raise MarkerError(
@@ -356,7 +356,9 @@ def _encoder(parameter: Parameter) -> Callable[[Any], Any] | None:
         return Constant.of_keywords
     if parameter.kind is SignatureParameter.VAR_POSITIONAL:
         return Constant
-    return Constant if not _is_inferred(parameter) and may_be_unstrict(parameter.hint) else None
+    # What is static for its default alone is no number and no tuple: those would be traced.
+    has_hint = parameter.hint is not EMPTY or not _is_inferred(parameter)
+    return Constant if has_hint and may_be_unstrict(parameter.hint) else None
 
 
 @overload
