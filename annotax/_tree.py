@@ -176,6 +176,11 @@ class Structure:
         self.constants = constants
         self.digest = hash((treedef, constants))
 
+    @classmethod
+    def of_constant(cls, constant: Constant) -> Structure:
+        """A value that is constant as a whole, whatever JAX sees in it."""
+        return cls(jax.tree.structure(0), (constant,))
+
     def join(self, leaves: Sequence[Any]) -> Any:
         """The pytree with these leaves where the traced ones were."""
         traced = iter(leaves)

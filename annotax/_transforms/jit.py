@@ -8,31 +8,22 @@ from __future__ import annotations
 
 import functools
 import inspect
-import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter as SignatureParameter
 from typing import Any, ClassVar, TypeVar, cast, overload
 
 import jax
 
-from annotax._checks import TypeCheckerOption, check_static, is_constant_argument
+from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Parameter, Role, Selector, check_donated, selectors
 from annotax._errors import MarkerError, StaticValueError, message
 from annotax._hints import EMPTY, may_be_unstrict
 from annotax._markers import Axis, Diff, Donate, NoDiff, Static
 from annotax._normal import as_slots, make_encoder
+from annotax._partition import Partition, Structures, is_inferred, slot_holds_traceable
 from annotax._transform import DEFAULT, Pipeline, Transform, makes, unpickled_entry
-from annotax._tree import (
-    Constant,
-    Structure,
-    describe,
-    holds_traceable,
-    is_constant,
-    is_traceable,
-    leaves_with_paths,
-    split,
-)
+from annotax._tree import Constant, describe
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -99,15 +90,13 @@ class _JitCore:
         self.core = core
         self.contract = contract
         self.given = given
+        self.partition = Partition(contract)
         self.meets_mixed_values = False
-        self.found: dict[str, str] = {}
-        parameters = contract.parameters
-        static: tuple[int, ...] = given["static_argnums"]
-        self.inferred = tuple(i for i in static if _is_inferred(parameters[i]))
-        self.marked = tuple(i for i in static if i not in self.inferred)
-        self.encoders = {i: encode for i in static if (encode := _encoder(parameters[i])) is not None}
+        self.encoders = {
+            i: encode for i in contract.indices(Static) if (encode := _encoder(contract.parameters[i])) is not None
+        }
         as_slots(self, inspect.unwrap(core), contract.names)
-        compiled = jax.jit(self._decoding() if self.encoders or self.inferred else core, **given)
+        compiled = jax.jit(self._decoding() if self.encoders or self.partition.inferred else core, **given)
         # A PjitFunction would pickle what was compiled, and with it everything that it refers to.
         compiled.__reduce_ex__ = lambda protocol: (unpickled_entry, ())  # type: ignore[method-assign]
         self.compiled: Any = compiled
@@ -125,14 +114,19 @@ class _JitCore:
         jitted, arguments = self._prepared(slots)
         return jitted(*arguments)
 
+    @property
+    def found(self) -> Mapping[str, str]:
+        """What calls have shown to be static, for `explain`."""
+        return self.partition.found
+
     def _decoding(self) -> Callable[..., Any]:
         """The core behind encoded slots, which also looks again at what was only inferred to be static."""
         parameters = self.contract.parameters
 
         def decoding(*slots: Any) -> Any:
             values = [slot.value if isinstance(slot, Constant) else slot for slot in slots]
-            for i in self.inferred:
-                if _holds_traceable(parameters[i], values[i]):
+            for i in self.partition.inferred:
+                if slot_holds_traceable(parameters[i], values[i]):
                     # Seen by `refused`, which makes the call again with the value traced.
                     raise StaticValueError(f"{parameters[i].name} was inferred to be static but holds arrays")
             return self.core(*values)
@@ -143,83 +137,34 @@ class _JitCore:
 
     def refused(self, slots: tuple[Any, ...]) -> bool:
         """Whether there is a value that the fast entry cannot take."""
-        for i, (parameter, value) in enumerate(zip(self.contract.parameters, slots, strict=True)):
-            if i in self.marked:
-                if not is_constant_argument(parameter, value):
-                    return True
-            elif i in self.inferred:
-                if _holds_traceable(parameter, value) or not is_constant_argument(parameter, value):
-                    return True
-            elif not all(map(is_traceable, jax.tree.leaves(value))):
-                return True
-        return False
+        return self.partition.is_mixed(slots)
 
-    def _prepared(self, slots: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+    def _prepared(self, slots: tuple[Any, ...]) -> tuple[Any, list[Any]]:
         """What to call for these values, and with which arguments.
 
         Raises:
             StaticValueError: If a static value is no constant, or a value can be neither traced nor held constant.
         """
-        structures: list[tuple[int, Structure]] = []
-        arguments = list(slots)
-        is_mixed = False
-        for i, parameter in enumerate(self.contract.parameters):
-            if i in self.marked:
-                check_static(self.contract, parameter, slots[i])
-                if i in self.encoders:
-                    arguments[i] = self.encoders[i](slots[i])
-                continue
-            if i in self.inferred:
-                is_mixed |= _holds_traceable(parameter, slots[i]) or not is_constant_argument(parameter, slots[i])
-            elif all(map(is_traceable, jax.tree.leaves(slots[i]))):
-                continue
-            else:
-                is_mixed = True
-            self._check_constants(i, parameter, slots[i])
-            arguments[i], structure = split(slots[i], is_traceable)
-            structures.append((i, structure))
-        if not is_mixed:
-            return self.compiled, tuple(
-                self.encoders[i](value) if i in self.encoders else value for i, value in enumerate(slots)
-            )
+        if not self.partition.is_mixed(slots):
+            return self.compiled, self._encoded(slots, self.encoders)
+        structures, arguments = self.partition.split(slots)
         self.meets_mixed_values = True
-        return self._mixed, (tuple(structures), *arguments)
+        return self._mixed, [structures, *self._encoded(arguments, self.partition.marked)]
 
-    def _check_constants(self, i: int, parameter: Parameter, value: Any) -> None:
-        for path, leaf in leaves_with_paths(parameter.name, value):
-            is_self = i == 0 and parameter.name == "self" and not isinstance(leaf, (type, types.FunctionType))
-            if is_traceable(leaf):
-                continue
-            if leaf is parameter.default or is_constant(leaf, callables=not is_self):
-                self.found[path] = f"{describe(leaf)} can never be traced"
-                continue
-            raise StaticValueError(
-                message(
-                    self.contract.where,
-                    f"argument {path} can be neither traced nor held constant",
-                    got=describe(leaf),
-                    expected="arrays, numbers, functions, strings, or objects that define equality and a hash by value",
-                    because="a later change to it would go unseen, since the compiled function keeps what it was",
-                    fix="mark it, `self: Static[Self]`, if it never changes, register its class as a pytree, "
-                    "or decorate the bound method: annotax.jit(obj.method)"
-                    if is_self
-                    else f"mark {parameter.name} Static if it never changes, or register its class as a pytree",
-                )
-            )
+    def _encoded(self, slots: Sequence[Any], indices: Container[int]) -> list[Any]:
+        return [self.encoders[i](slot) if i in self.encoders and i in indices else slot for i, slot in enumerate(slots)]
 
     @functools.cached_property
     def _mixed(self) -> Any:
         """The compiled function for mixed values: the structures come first, then each slot or its traced leaves."""
 
-        def mixed(structures: tuple[tuple[int, Structure], ...], *slots: Any) -> Any:
-            values = [slot.value if isinstance(slot, Constant) else slot for slot in slots]
-            for i, structure in structures:
-                values[i] = structure.join(slots[i])
-            return self.core(*values)
+        def mixed(structures: Structures, *slots: Any) -> Any:
+            decoded = [slot.value if isinstance(slot, Constant) else slot for slot in slots]
+            return self.core(*Partition.join(structures, decoded))
 
         as_slots(mixed, inspect.unwrap(self.core), ("structures", *self.contract.names))
         given = dict(self.given)
-        given["static_argnums"] = (0, *(i + 1 for i in self.marked))
+        given["static_argnums"] = (0, *(i + 1 for i in self.partition.marked))
         given["donate_argnums"] = tuple(i + 1 for i in given["donate_argnums"])
         return jax.jit(mixed, **given)
 
@@ -227,18 +172,18 @@ class _JitCore:
 
     def eval_shape(self, pipeline: Pipeline, args: Any, kwargs: Any) -> Any:
         """See `jax.eval_shape`."""
-        jitted, arguments = self._prepared(pipeline.bind(*args, **kwargs))
+        jitted, arguments, _ = self.prepared(pipeline, args, kwargs)
         return jitted.eval_shape(*arguments)
 
     def trace(self, pipeline: Pipeline, args: Any, kwargs: Any) -> Traced:
         """See `jax.stages.Traced`."""
-        jitted, arguments = self._prepared(pipeline.bind(*args, **kwargs))
-        return Traced(jitted.trace(*arguments), _Call(self, pipeline, self._static_part(jitted, arguments)))
+        jitted, arguments, call = self.prepared(pipeline, args, kwargs)
+        return Traced(jitted.trace(*arguments), call)
 
     def lower(self, pipeline: Pipeline, args: Any, kwargs: Any) -> Lowered:
         """See `jax.stages.Lowered`."""
-        jitted, arguments = self._prepared(pipeline.bind(*args, **kwargs))
-        return Lowered(jitted.lower(*arguments), _Call(self, pipeline, self._static_part(jitted, arguments)))
+        jitted, arguments, call = self.prepared(pipeline, args, kwargs)
+        return Lowered(jitted.lower(*arguments), call)
 
     def clear_cache(self, pipeline: Pipeline, args: Any, kwargs: Any) -> None:
         """Forget what was compiled."""
@@ -246,19 +191,19 @@ class _JitCore:
         if "_mixed" in self.__dict__:
             self._mixed.clear_cache()
 
-    def _static_part(self, jitted: Any, arguments: tuple[Any, ...]) -> dict[str, Constant]:
-        """The static arguments by name, and under an empty name what the structures of mixed values hold."""
-        shift = 0 if jitted is self.compiled else 1
-        static: tuple[int, ...] = self.marked if shift else self.given["static_argnums"]
-        part = {self.contract.parameters[i].name: Constant(arguments[i + shift]) for i in static}
-        return part | {"": Constant(arguments[0])} if shift else part
+    def split_call(self, jitted: Any, arguments: Sequence[Any]) -> tuple[dict[str, Constant], list[Any]]:
+        """The static arguments of a call by name, those inside mixed values under no name, and the traced arguments."""
+        names = self.contract.names if jitted is self.compiled else ("", *self.contract.names)
+        static: tuple[int, ...] = self.given["static_argnums"]
+        if jitted is not self.compiled:
+            static = (0, *(i + 1 for i in self.partition.marked))
+        part = {names[i]: Constant(arguments[i]) for i in static}
+        return part, [argument for i, argument in enumerate(arguments) if i not in static]
 
-    def split_call(self, slots: tuple[Any, ...]) -> tuple[dict[str, Constant], list[Any]]:
-        """The static part of a call, and the arguments that are left for an ahead-of-time compiled function."""
-        jitted, arguments = self._prepared(slots)
-        shift = 0 if jitted is self.compiled else 1
-        static = {0, *(i + 1 for i in self.marked)} if shift else set(self.given["static_argnums"])
-        return self._static_part(jitted, arguments), [a for i, a in enumerate(arguments) if i not in static]
+    def prepared(self, pipeline: Pipeline, args: Any, kwargs: Any) -> tuple[Any, list[Any], _Call]:
+        """What to call, with which arguments, and how calls of what is compiled ahead of time will go."""
+        jitted, arguments = self._prepared(pipeline.bind(*args, **kwargs))
+        return jitted, arguments, _Call(self, pipeline, self.split_call(jitted, arguments)[0])
 
 
 class _EncodedEntry(functools.partial[Any]):
@@ -277,7 +222,8 @@ class _Call:
     static: Mapping[str, Constant]
 
     def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-        static, traced = self.core.split_call(self.pipeline.bind(*args, **kwargs))
+        jitted, arguments, _ = self.core.prepared(self.pipeline, args, kwargs)
+        static, traced = self.core.split_call(jitted, arguments)
         if static != self.static:
             wrong = next((name for name in {**static, **self.static} if static.get(name) != self.static.get(name)), "")
             raise StaticValueError(
@@ -335,21 +281,6 @@ class Compiled(_Stage):
         return self._annotax_stage(*self._annotax_call.arguments(args, kwargs))
 
 
-def _is_inferred(parameter: Parameter) -> bool:
-    role = parameter.role(Static)
-    return role is not None and role.inferred
-
-
-def _items(parameter: Parameter, value: Any) -> Sequence[Any]:
-    if parameter.kind is SignatureParameter.VAR_POSITIONAL:
-        return cast("Sequence[Any]", value)
-    return list(value.values()) if parameter.kind is SignatureParameter.VAR_KEYWORD else (value,)
-
-
-def _holds_traceable(parameter: Parameter, value: Any) -> bool:
-    return any(holds_traceable(item, numbers=parameter.hint is EMPTY) for item in _items(parameter, value))
-
-
 def _encoder(parameter: Parameter) -> Callable[[Any], Any] | None:
     """How a static slot goes into the cache key where the value itself would compare too loosely, or has no hash."""
     if parameter.kind is SignatureParameter.VAR_KEYWORD:
@@ -357,7 +288,7 @@ def _encoder(parameter: Parameter) -> Callable[[Any], Any] | None:
     if parameter.kind is SignatureParameter.VAR_POSITIONAL:
         return Constant
     # What is static for its default alone is no number and no tuple: those would be traced.
-    has_hint = parameter.hint is not EMPTY or not _is_inferred(parameter)
+    has_hint = parameter.hint is not EMPTY or not is_inferred(parameter)
     return Constant if has_hint and may_be_unstrict(parameter.hint) else None
 
 
