@@ -72,6 +72,14 @@ def as_slots(function: Any, wrapped: Any, names: Sequence[str]) -> Any:
     return function
 
 
+def named_as(function: Any, core: Any) -> Any:
+    """Hand the names of a core on to a function around it."""
+    for attribute in ("__name__", "__qualname__", "__module__", "__wrapped__", "__signature__"):
+        if hasattr(core, attribute):
+            setattr(function, attribute, getattr(core, attribute))
+    return function
+
+
 class _Attributes(dict[str, Any]):
     """The `__dict__` of a face: what annotax put there is found, but not copied by `functools.wraps`.
 

@@ -1,0 +1,270 @@
+"""What a derivative is taken of: the rule that reads it from a contract, and the leaves that have a derivative.
+
+`Differentiation` is the base of every transform that differentiates; `Moving` is the part of a call that moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+
+from annotax._checks import TypeCheckerOption
+from annotax._contract import Contract, Parameter, Result, Role, Selector, selectors
+from annotax._errors import DifferentiationError, MarkerError, message
+from annotax._markers import Aux, Diff, NoDiff, Static
+from annotax._normal import named_as
+from annotax._transform import DEFAULT, Transform
+from annotax._tree import describe, flatten, is_differentiable, is_traceable
+
+
+@dataclass(frozen=True)
+class Differentiation(Transform):
+    """A transform that differentiates.
+
+    Attributes:
+        wrt: What to differentiate in place of what the markers say.
+        has_aux: Whether the function returns a pair `(value, aux)`, in place of what `Aux` says.
+        options: Further arguments of the JAX function.
+    """
+
+    wrt: Selector | tuple[Selector, ...] | None = None
+    has_aux: bool | None = None
+    options: tuple[tuple[str, Any], ...] = ()
+    typechecker: TypeCheckerOption = DEFAULT
+
+    name: ClassVar[str]
+
+    def check(self, contract: Contract) -> Contract:
+        """See that there is something to differentiate, and say what comes out: the derivative, and aux beside it."""
+        self.differentiated(contract)
+        aux = Result(roles=(Role(Aux, f"auxiliary under {self.name}"),))
+        return contract.returning(Result(components=(Result(), aux)) if self.auxiliary(contract) else Result())
+
+    def given(self, contract: Contract) -> Mapping[str, Any]:
+        """The arguments of the JAX function."""
+        indices, is_bare = self.differentiated(contract)
+        aux = {"has_aux": True} if self.auxiliary(contract) else {}
+        return {"argnums": indices[0] if is_bare else indices, **aux, **dict(self.options)}
+
+    @property
+    def takes_integers(self) -> bool:
+        """Whether integer leaves are handed to JAX all the same (`allow_int`)."""
+        return bool(dict(self.options).get("allow_int"))
+
+    def differentiated(self, contract: Contract) -> tuple[tuple[int, ...], bool]:
+        """The positions to differentiate, in the order of the result, and whether the derivative comes bare."""
+        if self.wrt is None:
+            marked = contract.indices(Diff)
+            chosen = marked or tuple(i for i, p in enumerate(contract) if not p.role(Static) and not p.role(NoDiff))
+            if not chosen:
+                raise MarkerError(
+                    message(
+                        contract.where,
+                        f"{self.name} has nothing to differentiate",
+                        got="; ".join(f"{p.name}: {_why_excluded(p)}" for p in contract) or "no parameters",
+                        fix="mark a parameter Diff, or name one: grad(wrt='name')",
+                    )
+                )
+            return chosen, len(chosen) == 1
+        option = f"{self.name}(wrt=...)"
+        chosen = contract.select(selectors(self.wrt), option)
+        for i in chosen:
+            role = contract.parameters[i].role(Static)
+            if role is not None:
+                raise MarkerError(
+                    message(
+                        contract.where,
+                        f"{option} names the static parameter {contract.parameters[i].name}",
+                        got=f"it is static: {role.why}",
+                        fix="a static value is never traced, so it has no gradient: name another parameter",
+                    )
+                )
+        if not chosen or len(set(chosen)) < len(chosen):
+            raise MarkerError(
+                message(
+                    contract.where,
+                    f"{option} names {'a parameter twice' if chosen else 'no parameter'}",
+                    got=repr(self.wrt),
+                    fix="name each parameter to differentiate once",
+                )
+            )
+        return chosen, isinstance(self.wrt, (int, str))
+
+    def auxiliary(self, contract: Contract) -> tuple[int, ...]:
+        """The positions of the auxiliary components in what the function returns; none: it returns just the value."""
+        if self.has_aux is not None:
+            return (1,) if self.has_aux else ()
+        components = contract.result.components or ()
+        aux = tuple(i for i, component in enumerate(components) if component.is_aux)
+        if aux and len(aux) != len(components) - 1:
+            raise MarkerError(
+                message(
+                    contract.where,
+                    f"{self.name} needs exactly one component of the result that is not Aux",
+                    got=f"{len(components) - len(aux)} of {len(components)} components are not Aux",
+                    fix="mark all but the value to differentiate: tuple[Array, Aux[Metrics], Aux[State]]",
+                )
+            )
+        return aux
+
+
+def as_wrt(wrt: Selector | Sequence[Selector] | None) -> Selector | tuple[Selector, ...] | None:
+    """A `wrt=` option that can be hashed; whether it is a sequence decides the shape of the result."""
+    return wrt if wrt is None or isinstance(wrt, (int, str)) else tuple(wrt)
+
+
+def as_options(**options: bool) -> tuple[tuple[str, Any], ...]:
+    """Options of a JAX function that can be hashed: those that are on."""
+    return tuple((name, value) for name, value in options.items() if value)
+
+
+def _why_excluded(parameter: Parameter) -> str:
+    role = parameter.role(Static) or parameter.role(NoDiff)
+    return role.why if role is not None else "not excluded"
+
+
+class Differentiated:
+    """One core, ready to be differentiated by any of JAX's functions.
+
+    Attributes:
+        value_first: The core; if it has auxiliary components, as a function that returns `(value, all it returned)`,
+            which is the form that `has_aux` of JAX wants.
+    """
+
+    def __init__(self, core: Callable[..., Any], contract: Contract, step: Differentiation) -> None:
+        self.contract = contract
+        self.step = step
+        self.indices, self.is_bare = step.differentiated(contract)
+        self.must_have = self.indices if step.wrt is not None or contract.indices(Diff) else ()
+        self.auxiliary = step.auxiliary(contract)
+        self.value_first = core
+        if self.auxiliary:
+            value = next(i for i in range(len(self.auxiliary) + 1) if i not in self.auxiliary)
+
+            def value_first(*slots: Any) -> Any:
+                returned = core(*slots)
+                return returned[value], returned
+
+            self.value_first = named_as(value_first, core)
+
+    def aux_of(self, returned: Any) -> Any:
+        """The auxiliary components of what the function returned: bare if it is one, else a tuple."""
+        if len(self.auxiliary) == 1:
+            return returned[self.auxiliary[0]]
+        return tuple(returned[i] for i in self.auxiliary)
+
+    def takes(self, leaf: Any) -> bool:
+        """Whether JAX differentiates a leaf."""
+        return is_differentiable(leaf) or (self.step.takes_integers and is_traceable(leaf))
+
+    def takes_all(self, slots: Sequence[Any]) -> bool:
+        """Whether JAX differentiates every leaf of the chosen arguments."""
+        return all(map(self.takes, jax.tree.leaves([slots[i] for i in self.indices])))
+
+    def direct_or_partly(self, transform: Any) -> Callable[[tuple[Any, ...]], Any]:
+        """A function of slots that applies one of JAX's transforms.
+
+        The core goes to JAX as it is. Only if JAX refuses the values because some leaves have no derivative (integers,
+        keys, functions) are those held back, with `None` in their place in the result.
+
+        Arguments:
+            transform: `jax.value_and_grad`, `jax.jacfwd`, ...
+        """
+        given = dict(self.step.given(self.contract))
+        direct = transform(self.value_first, **given)
+        options = {name: option for name, option in given.items() if name != "argnums"}
+        meets_mixed_values = False
+
+        def call(slots: tuple[Any, ...]) -> Any:
+            nonlocal meets_mixed_values
+            if not meets_mixed_values:
+                try:
+                    return direct(*slots)
+                except Exception:
+                    # JAX looks at dtypes before it runs the function, so such a leaf is the reason, whatever it raised.
+                    if self.takes_all(slots):
+                        raise
+                    meets_mixed_values = True
+            moving = Moving(self, slots)
+            return moving.restored(transform(moving.function, **options)(moving.leaves))
+
+        return call
+
+
+@jax.tree_util.register_pytree_node_class
+class _Leaves(list[Any]):
+    """The leaves that move: a class of its own, so that they can be found in a result, however it is nested."""
+
+    def tree_flatten(self) -> tuple[tuple[Any, ...], None]:
+        return tuple(self), None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, leaves: Sequence[Any]) -> _Leaves:
+        return cls(leaves)
+
+
+class Moving:
+    """The part of one call that moves: the leaves of the chosen arguments that have a derivative.
+
+    Raises:
+        DifferentiationError: If there is none, or none in an argument that was asked for by name.
+    """
+
+    def __init__(self, differentiated: Differentiated, slots: Sequence[Any]) -> None:
+        self._of = differentiated
+        self._slots = slots
+        self._all, self._treedef = flatten([slots[i] for i in differentiated.indices])
+        self._moves = [differentiated.takes(leaf) for leaf in self._all]
+        self._check()
+        self.leaves = _Leaves(leaf for moves, leaf in zip(self._moves, self._all, strict=True) if moves)
+
+    def function(self, leaves: Sequence[Any]) -> Any:
+        """The core as a function of the moving leaves alone."""
+        moved = iter(leaves)
+        merged = [next(moved) if moves else leaf for moves, leaf in zip(self._moves, self._all, strict=True)]
+        slots = list(self._slots)
+        for i, value in zip(self._of.indices, self._treedef.unflatten(merged), strict=True):
+            slots[i] = value
+        return self._of.value_first(*slots)
+
+    def restored(self, result: Any) -> Any:
+        """A result with the structure of the arguments wherever it has one entry for each moving leaf."""
+
+        def is_leaves(part: Any) -> bool:
+            return isinstance(part, _Leaves)
+
+        def restore(part: Any) -> Any:
+            return self._restored(part) if is_leaves(part) else part
+
+        return jax.tree.map(restore, result, is_leaf=is_leaves)
+
+    def _restored(self, entries: Sequence[Any]) -> Any:
+        found = iter([self.restored(entry) for entry in entries])
+        whole = self._treedef.unflatten([next(found) if moves else None for moves in self._moves])
+        return whole[0] if self._of.is_bare else tuple(whole)
+
+    def taken(self, tangents: Sequence[Any]) -> _Leaves:
+        """The moving leaves of values that have the structure of the chosen arguments, `None` allowed elsewhere."""
+        leaves = self._treedef.flatten_up_to(list(tangents))
+        return _Leaves(leaf for moves, leaf in zip(self._moves, leaves, strict=True) if moves)
+
+    def _check(self) -> None:
+        of = self._of
+        for i in of.must_have if any(self._moves) else of.indices:
+            if any(map(of.takes, jax.tree.leaves(self._slots[i]))):
+                continue
+            raise DifferentiationError(
+                message(
+                    of.contract.where,
+                    f"{of.step.name} finds nothing to differentiate in argument {of.contract.parameters[i].name}",
+                    got=describe(self._slots[i]),
+                    expected="a floating-point array or number, or a pytree that holds one",
+                    because=f"asked for by {'wrt=' if of.step.wrt is not None else 'Diff'}"
+                    if of.must_have
+                    else "no argument holds one",
+                    fix="pass floats, or mark the parameter NoDiff",
+                )
+            )

@@ -1,0 +1,119 @@
+"""`checkpoint` (`remat`): recompute in the backward pass what the forward pass does not keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar, overload
+
+import jax
+
+from annotax._checks import TypeCheckerOption
+from annotax._contract import Contract
+from annotax._markers import Static
+from annotax._normal import named_as
+from annotax._partition import Partition, Structures
+from annotax._transform import DEFAULT, Transform, makes
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Checkpoint(Transform):
+    """The transform that `checkpoint` makes; see there."""
+
+    policy: Callable[..., bool] | None = None
+    prevent_cse: bool = True
+    typechecker: TypeCheckerOption = DEFAULT
+
+    name: ClassVar[str] = "checkpoint"
+
+    def check(self, contract: Contract) -> Contract:
+        """The result is what it was."""
+        return contract
+
+    def given(self, contract: Contract) -> Mapping[str, Any]:
+        """The arguments of `jax.checkpoint`."""
+        policy = {} if self.policy is None else {"policy": self.policy}
+        return {"static_argnums": contract.indices(Static), "prevent_cse": self.prevent_cse, **policy}
+
+    def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
+        """Wrap the core."""
+        partition = Partition(contract)
+
+        # All that is static goes into one argument that compares strictly: by itself JAX would let a call with `1`
+        # and one with `True` share what was traced.
+        def of_structures(structures: Structures, *arguments: Any) -> Any:
+            return core(*Partition.join(structures, arguments))
+
+        checkpointed = jax.checkpoint(
+            named_as(of_structures, core), static_argnums=(0,), policy=self.policy, prevent_cse=self.prevent_cse
+        )
+
+        def call(*slots: Any) -> Any:
+            structures, arguments = partition.split(slots, whole=True)
+            return checkpointed(structures, *arguments)
+
+        return call, contract
+
+
+@overload
+def checkpoint(
+    function: F,
+    /,
+    *,
+    policy: Callable[..., bool] | None = ...,
+    prevent_cse: bool = ...,
+    typechecker: TypeCheckerOption = ...,
+) -> F: ...
+
+
+@overload
+def checkpoint(
+    *,
+    policy: Callable[..., bool] | None = ...,
+    prevent_cse: bool = ...,
+    typechecker: TypeCheckerOption = ...,
+) -> Checkpoint: ...
+
+
+@makes(Checkpoint)
+def checkpoint(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    policy: Callable[..., bool] | None = None,
+    prevent_cse: bool = True,
+    typechecker: TypeCheckerOption = DEFAULT,
+) -> Any:
+    """Recompute intermediates in the backward pass in place of keeping them, as `jax.checkpoint`. Also `remat`.
+
+    Parameters marked `Static`, and values that can never be traced, are constants in every spelling of a call, and
+    compare strictly: `1` and `True` are two.
+
+    Arguments:
+        function: The function; left out, `checkpoint(...)` is a decorator.
+        policy: As in `jax.checkpoint`: which intermediates to keep, one of `jax.checkpoint_policies`.
+        prevent_cse: As in `jax.checkpoint`; `False` is safe, and faster, under `jit` with `scan`.
+        typechecker: Checks arguments and results while tracing; see `annotax.jit`.
+
+    Returns:
+        A function with the signature and the values of the given one.
+
+    Raises:
+        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> @annotax.checkpoint
+        ... def block(x: jax.Array, *, activation: str = "sin") -> jax.Array:
+        ...     return getattr(jnp, activation)(x)
+        >>> float(jax.grad(lambda x: block(x, activation="cos"))(0.0))
+        -0.0
+    """
+    step = Checkpoint(policy, prevent_cse, typechecker)
+    return step if function is None else step(function)
+
+
+remat = checkpoint
+"""Another name of `checkpoint`, as in JAX."""

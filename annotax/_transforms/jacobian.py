@@ -1,0 +1,259 @@
+"""`jacfwd`, `jacrev`, `jacobian`, `hessian`: the parameter rule of `grad`, with results shaped as JAX's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast, overload
+
+import jax
+
+from annotax._checks import TypeCheckerOption
+from annotax._contract import Contract, Selector
+from annotax._differentiation import Differentiated, Differentiation, as_options, as_wrt
+from annotax._transform import DEFAULT, makes
+
+
+@dataclass(frozen=True)
+class Jacobian(Differentiation):
+    """The base of the transforms that this module makes; see `jacfwd`."""
+
+    jax_function: ClassVar[Any]
+
+    def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
+        """Differentiate the core."""
+        differentiated = Differentiated(core, contract, self)
+        call = differentiated.direct_or_partly(type(self).jax_function)
+        if not differentiated.auxiliary:
+            return lambda *slots: call(slots), self.check(contract)
+
+        def derivative_and_aux(*slots: Any) -> Any:
+            derivative, returned = call(slots)
+            return derivative, differentiated.aux_of(returned)
+
+        return derivative_and_aux, self.check(contract)
+
+
+@dataclass(frozen=True)
+class JacFwd(Jacobian):
+    """The transform that `jacfwd` makes; see there."""
+
+    name: ClassVar[str] = "jacfwd"
+    jax_function: ClassVar[Any] = cast("Any", staticmethod(jax.jacfwd))
+
+
+@dataclass(frozen=True)
+class JacRev(Jacobian):
+    """The transform that `jacrev` makes; see there."""
+
+    name: ClassVar[str] = "jacrev"
+    jax_function: ClassVar[Any] = cast("Any", staticmethod(jax.jacrev))
+
+
+@dataclass(frozen=True)
+class Hessian(Jacobian):
+    """The transform that `hessian` makes; see there."""
+
+    name: ClassVar[str] = "hessian"
+    jax_function: ClassVar[Any] = cast("Any", staticmethod(jax.hessian))
+
+
+@overload
+def jacfwd(
+    function: Callable[..., Any],
+    /,
+    *,
+    wrt: Selector | Sequence[Selector] | None = ...,
+    has_aux: bool | None = ...,
+    holomorphic: bool = ...,
+    typechecker: TypeCheckerOption = ...,
+) -> Callable[..., Any]: ...
+
+
+@overload
+def jacfwd(
+    *,
+    wrt: Selector | Sequence[Selector] | None = ...,
+    has_aux: bool | None = ...,
+    holomorphic: bool = ...,
+    typechecker: TypeCheckerOption = ...,
+) -> JacFwd: ...
+
+
+@makes(JacFwd)
+def jacfwd(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    wrt: Selector | Sequence[Selector] | None = None,
+    has_aux: bool | None = None,
+    holomorphic: bool = False,
+    typechecker: TypeCheckerOption = DEFAULT,
+) -> Any:
+    """The Jacobian of a function, column by column, as `jax.jacfwd`; good where there are few inputs.
+
+    What is differentiated is read from the type hints by the rule of `annotax.grad`.
+
+    Arguments:
+        function: A function of arrays that returns arrays, or a tuple of them and components marked `Aux`; left out,
+            `jacfwd(...)` is a decorator.
+        wrt: As in `annotax.grad`.
+        has_aux: As in `annotax.grad`.
+        holomorphic: As in `jax.jacfwd`.
+        typechecker: Checks arguments and results while tracing; see `annotax.jit`.
+
+    Returns:
+        A function with the signature of the given one. Its result has the structure of the output, with the structure
+        of the argument (or a tuple of them) at each leaf, and entries of shape `output.shape + input.shape`; with
+        auxiliary components `(jacobian, aux)`.
+
+    Raises:
+        MarkerError: As `annotax.grad`.
+        DifferentiationError: As `annotax.grad`.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> @annotax.jacfwd
+        ... def powers(x: jax.Array, *, upto: annotax.Static[int] = 2) -> jax.Array:
+        ...     return jnp.stack([x**n for n in range(1, upto + 1)])
+        >>> powers(jnp.array(3.0)).tolist()
+        [1.0, 6.0]
+    """
+    step = JacFwd(as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic), typechecker)
+    return step if function is None else step(function)
+
+
+@overload
+def jacrev(
+    function: Callable[..., Any],
+    /,
+    *,
+    wrt: Selector | Sequence[Selector] | None = ...,
+    has_aux: bool | None = ...,
+    holomorphic: bool = ...,
+    allow_int: bool = ...,
+    typechecker: TypeCheckerOption = ...,
+) -> Callable[..., Any]: ...
+
+
+@overload
+def jacrev(
+    *,
+    wrt: Selector | Sequence[Selector] | None = ...,
+    has_aux: bool | None = ...,
+    holomorphic: bool = ...,
+    allow_int: bool = ...,
+    typechecker: TypeCheckerOption = ...,
+) -> JacRev: ...
+
+
+@makes(JacRev)
+def jacrev(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    wrt: Selector | Sequence[Selector] | None = None,
+    has_aux: bool | None = None,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+    typechecker: TypeCheckerOption = DEFAULT,
+) -> Any:
+    """The Jacobian of a function, row by row, as `jax.jacrev`; good where there are few outputs. Also `jacobian`.
+
+    What is differentiated is read from the type hints by the rule of `annotax.grad`.
+
+    Arguments:
+        function: A function of arrays that returns arrays, or a tuple of them and components marked `Aux`; left out,
+            `jacrev(...)` is a decorator.
+        wrt: As in `annotax.grad`.
+        has_aux: As in `annotax.grad`.
+        holomorphic: As in `jax.jacrev`.
+        allow_int: As in `jax.jacrev`.
+        typechecker: Checks arguments and results while tracing; see `annotax.jit`.
+
+    Returns:
+        A function with the signature of the given one; its result is shaped as that of `annotax.jacfwd`.
+
+    Raises:
+        MarkerError: As `annotax.grad`.
+        DifferentiationError: As `annotax.grad`.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> @annotax.jacrev
+        ... def scaled(x: jax.Array, by: annotax.NoDiff[jax.Array]) -> jax.Array:
+        ...     return by * x
+        >>> scaled(jnp.ones(2), by=jnp.array([2.0, 3.0])).tolist()
+        [[2.0, 0.0], [0.0, 3.0]]
+    """
+    step = JacRev(as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic, allow_int=allow_int), typechecker)
+    return step if function is None else step(function)
+
+
+jacobian = jacrev
+"""Another name of `jacrev`, as in JAX."""
+
+
+@overload
+def hessian(
+    function: Callable[..., Any],
+    /,
+    *,
+    wrt: Selector | Sequence[Selector] | None = ...,
+    has_aux: bool | None = ...,
+    holomorphic: bool = ...,
+    typechecker: TypeCheckerOption = ...,
+) -> Callable[..., Any]: ...
+
+
+@overload
+def hessian(
+    *,
+    wrt: Selector | Sequence[Selector] | None = ...,
+    has_aux: bool | None = ...,
+    holomorphic: bool = ...,
+    typechecker: TypeCheckerOption = ...,
+) -> Hessian: ...
+
+
+@makes(Hessian)
+def hessian(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    wrt: Selector | Sequence[Selector] | None = None,
+    has_aux: bool | None = None,
+    holomorphic: bool = False,
+    typechecker: TypeCheckerOption = DEFAULT,
+) -> Any:
+    """The matrix of second derivatives of a function, as `jax.hessian`.
+
+    What is differentiated is read from the type hints by the rule of `annotax.grad`.
+
+    Arguments:
+        function: A function of arrays that returns arrays, or a tuple of them and components marked `Aux`; left out,
+            `hessian(...)` is a decorator.
+        wrt: As in `annotax.grad`.
+        has_aux: As in `annotax.grad`.
+        holomorphic: As in `jax.hessian`.
+        typechecker: Checks arguments and results while tracing; see `annotax.jit`.
+
+    Returns:
+        A function with the signature of the given one. Its result has the structure of the output, and at each leaf
+        twice the structure of the argument (or tuple of them), with entries of shape
+        `output.shape + input.shape + input.shape`; with auxiliary components `(hessian, aux)`.
+
+    Raises:
+        MarkerError: As `annotax.grad`.
+        DifferentiationError: As `annotax.grad`.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> @annotax.hessian
+        ... def energy(x: jax.Array, *, stiffness: annotax.NoDiff[float] = 2.0) -> jax.Array:
+        ...     return 0.5 * stiffness * jnp.sum(x**2)
+        >>> energy(jnp.ones(2), stiffness=3.0).tolist()
+        [[3.0, 0.0], [0.0, 3.0]]
+    """
+    step = Hessian(as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic), typechecker)
+    return step if function is None else step(function)
