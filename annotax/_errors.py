@@ -29,12 +29,16 @@ class StaticValueError(AnnotaxError, TypeError):
     """
 
 
+class AxisError(AnnotaxError, ValueError):
+    """A value that a batching transform cannot map along the axis that it was told; raised at the call."""
+
+
 class DifferentiationError(AnnotaxError, TypeError):
     """Values in which there is nothing to differentiate; raised at the call."""
 
 
 # Tracebacks should name the classes where users import them from.
-for _error in (AnnotaxError, MarkerError, CheckError, StaticValueError, DifferentiationError):
+for _error in (AnnotaxError, MarkerError, CheckError, StaticValueError, AxisError, DifferentiationError):
     _error.__module__ = "annotax"
 del _error
 

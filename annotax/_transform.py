@@ -87,6 +87,14 @@ class Transform:
         """
         return None
 
+    def check_complete(self, contract: Contract, transforms: tuple[Transform, ...]) -> None:
+        """Raise for what can be known to be wrong only once no further decorator can come: at the first call.
+
+        Arguments:
+            contract: The contract of the function.
+            transforms: All steps of the pipeline, the outermost first.
+        """
+
     def given(self, contract: Contract) -> Mapping[str, Any]:
         """What JAX is given, by the name of JAX's own argument, for `explain`."""
         return {}
@@ -276,7 +284,9 @@ class Pipeline:
     @functools.cached_property
     def core(self) -> Any:
         """The core of the whole pipeline."""
-        self.require_contract()
+        contract = self.require_contract()
+        for step in self.transforms:
+            step.check_complete(contract, self.transforms)
         return self._build(self.transforms)[0]
 
     def _build(self, transforms: tuple[Transform, ...]) -> tuple[Any, Contract]:

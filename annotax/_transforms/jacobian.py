@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast, overload
+from typing import Any, ClassVar, overload
 
 import jax
 
@@ -18,12 +18,15 @@ from annotax._transform import DEFAULT, makes
 class Jacobian(Differentiation):
     """The base of the transforms that this module makes; see `jacfwd`."""
 
-    jax_function: ClassVar[Any]
+    @property
+    def derivative(self) -> Any:
+        """What JAX has for it."""
+        raise NotImplementedError
 
     def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
         """Differentiate the core."""
         differentiated = Differentiated(core, contract, self)
-        call = differentiated.direct_or_partly(type(self).jax_function)
+        call = differentiated.direct_or_partly(self.derivative)
         if not differentiated.auxiliary:
             return lambda *slots: call(slots), self.check(contract)
 
@@ -39,7 +42,11 @@ class JacFwd(Jacobian):
     """The transform that `jacfwd` makes; see there."""
 
     name: ClassVar[str] = "jacfwd"
-    jax_function: ClassVar[Any] = cast("Any", staticmethod(jax.jacfwd))
+
+    @property
+    def derivative(self) -> Any:
+        """What JAX has for it."""
+        return jax.jacfwd
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,11 @@ class JacRev(Jacobian):
     """The transform that `jacrev` makes; see there."""
 
     name: ClassVar[str] = "jacrev"
-    jax_function: ClassVar[Any] = cast("Any", staticmethod(jax.jacrev))
+
+    @property
+    def derivative(self) -> Any:
+        """What JAX has for it."""
+        return jax.jacrev
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,11 @@ class Hessian(Jacobian):
     """The transform that `hessian` makes; see there."""
 
     name: ClassVar[str] = "hessian"
-    jax_function: ClassVar[Any] = cast("Any", staticmethod(jax.hessian))
+
+    @property
+    def derivative(self) -> Any:
+        """What JAX has for it."""
+        return jax.hessian
 
 
 @overload

@@ -1,0 +1,249 @@
+"""Which axis of which value a batching transform maps, read from a contract and, for single leaves, from the values.
+
+`Batching` is the base of every transform that maps; `Axes` says it for the slots of one contract.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from inspect import Parameter as SignatureParameter
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+
+from annotax._checks import TypeCheckerOption
+from annotax._contract import Contract, Parameter, Result, Role, Selector
+from annotax._errors import AxisError, MarkerError, message
+from annotax._markers import Axis, Static
+from annotax._transform import DEFAULT, Transform
+from annotax._tree import describe, flatten, is_traceable, leaves_with_paths
+
+_FROM_MARKERS: Any = "from markers"
+
+
+@dataclass(frozen=True)
+class Batching(Transform):
+    """A transform that maps a function over an axis of its arguments.
+
+    Attributes:
+        in_axes: Axes of single parameters, in place of what their markers say.
+        out_axes: Axes of the result, in place of what its markers say.
+        axis_name: The name of the mapped axis, for collectives and for `Axis(n, name)`.
+        options: Further arguments of the JAX function.
+    """
+
+    in_axes: tuple[tuple[Selector, Any], ...] = ()
+    out_axes: Any = _FROM_MARKERS
+    axis_name: Any = None
+    options: tuple[tuple[str, Any], ...] = ()
+    typechecker: TypeCheckerOption = DEFAULT
+
+    name: ClassVar[str]
+
+    def check(self, contract: Contract) -> Contract:
+        """See that the axes can be told, and that no array default would be mapped by surprise."""
+        axes = self.axes(contract)
+        for i in axes.implicit:
+            parameter = contract.parameters[i]
+            if parameter.default is SignatureParameter.empty:
+                continue
+            if any(np.ndim(leaf) for leaf in jax.tree.leaves(parameter.default) if is_traceable(leaf)):
+                raise MarkerError(
+                    message(
+                        contract.where,
+                        f"{self.name} would map the array that is the default of parameter {parameter.name}",
+                        got=describe(parameter.default),
+                        because="a default is mostly meant for the whole batch",
+                        fix="mark it Axis(None) if the batch shares it, or Axis(0) if not",
+                    )
+                )
+        return contract
+
+    def check_complete(self, contract: Contract, transforms: tuple[Transform, ...]) -> None:
+        """See that every axis name that a marker speaks to is that of a map."""
+        names = {step.axis_name for step in transforms if isinstance(step, Batching)}
+        for parameter in contract:
+            for axis in _axes_of(parameter.roles):
+                if axis.name is not None and axis.name not in names:
+                    known = ", ".join(sorted(repr(name) for name in names if name is not None))
+                    raise MarkerError(
+                        message(
+                            contract.where,
+                            f"parameter {parameter.name} is {axis!r}, but no map has that axis name",
+                            got=f"maps with axis_name {known}" if known else "maps without an axis_name",
+                            fix=f"write {self.name}(axis_name={axis.name!r}), or drop the name from the marker",
+                        )
+                    )
+
+    def given(self, contract: Contract) -> Mapping[str, Any]:
+        """The arguments of the JAX function."""
+        name = {} if self.axis_name is None else {"axis_name": self.axis_name}
+        return {
+            "in_axes": self.axes(contract).of_slots,
+            "out_axes": self.of_result(contract.result),
+            **name,
+            **dict(self.options),
+        }
+
+    def axes(self, contract: Contract) -> Axes:
+        """The axes of the slots of a contract."""
+        overrides = {contract.index(selector, f"{self.name}(in_axes=...)"): axis for selector, axis in self.in_axes}
+        for i in overrides:
+            role = contract.parameters[i].role(Static)
+            if role is not None and not role.inferred and overrides[i] is not None:
+                raise MarkerError(
+                    message(
+                        contract.where,
+                        f"{self.name}(in_axes=...) names the static parameter {contract.parameters[i].name}",
+                        got=f"it is static: {role.why}",
+                        fix="a static value is shared by the whole batch: leave it out",
+                    )
+                )
+        explicit = dict(overrides)
+        for i, parameter in enumerate(contract):
+            marker = self._marker(parameter.roles)
+            if i not in explicit and parameter.role(Static) is not None:
+                explicit[i] = None
+            elif i not in explicit and marker is not None:
+                explicit[i] = marker.axis
+        implicit = tuple(i for i in range(len(contract.parameters)) if i not in explicit)
+        return Axes(self, contract, tuple(explicit.get(i, 0) for i in range(len(contract.parameters))), implicit)
+
+    def of_result(self, result: Result) -> Any:
+        """The axes of the result, as a prefix tree: one where all of it has the same."""
+        if self.out_axes is not _FROM_MARKERS:
+            return self.out_axes
+        marker = self._marker(result.roles)
+        if result.components is None or marker is not None:
+            return 0 if marker is None else marker.axis
+        components = tuple(self.of_result(component) for component in result.components)
+        return components if any(axis != 0 for axis in components) else 0
+
+    def _marker(self, roles: tuple[Role, ...]) -> Axis | None:
+        """The marker that speaks to this map: one with its name before one without."""
+        axes = _axes_of(roles)
+        named = [axis for axis in axes if axis.name is not None and axis.name == self.axis_name]
+        return next(iter([*named, *(axis for axis in axes if axis.name is None)]), None)
+
+
+def _axes_of(roles: tuple[Role, ...]) -> list[Axis]:
+    return [role.marker for role in roles if isinstance(role.marker, Axis)]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The axes of the slots of one contract.
+
+    Attributes:
+        step: The transform that asks.
+        contract: What the slots are.
+        of_slots: An axis, `None`, or a prefix tree of them, for each slot.
+        implicit: The slots that nothing speaks of: axis 0 where there is one, shared where there is none.
+    """
+
+    step: Batching
+    contract: Contract
+    of_slots: tuple[Any, ...]
+    implicit: tuple[int, ...]
+
+    def are_by_slot(self, slots: Sequence[Any]) -> bool:
+        """Whether one axis a slot does: whether every leaf of the implicit slots has an axis 0."""
+        return all(map(_has_axis, jax.tree.leaves([slots[i] for i in self.implicit])))
+
+    def of_leaves(self, slots: Sequence[Any]) -> tuple[list[Any], Any, tuple[int | None, ...]]:
+        """The leaves of the slots, their treedef, and the axis of each."""
+        leaves, treedef = flatten(tuple(slots))
+        axes: list[int | None] = []
+        for i, slot in enumerate(slots):
+            if i in self.implicit:
+                axes += [0 if _has_axis(leaf) else None for leaf in jax.tree.leaves(slot)]
+            else:
+                axes += self._broadcast(i, slot)
+        return leaves, treedef, tuple(axes)
+
+    def _broadcast(self, i: int, slot: Any) -> list[int | None]:
+        """The axes of the leaves of a slot from a prefix tree."""
+        axes: list[int | None] = []
+
+        def fill(axis: int | None, part: Any) -> None:
+            axes.extend([axis] * len(jax.tree.leaves(part)))
+
+        try:
+            jax.tree.map(fill, self.of_slots[i], slot, is_leaf=lambda axis: axis is None)
+        except ValueError as error:
+            problem = str(error)
+        else:
+            return axes
+        raise AxisError(
+            message(
+                self.contract.where,
+                f"the axes of argument {self.contract.parameters[i].name} do not fit its structure",
+                got=problem,
+                expected=f"a prefix of the argument, {describe(slot)}",
+                fix="give one axis for the whole argument, or a tree of them that begins like it",
+            )
+        )
+
+    def check(self, slots: Sequence[Any]) -> None:
+        """Raise if a value cannot be mapped along its axis, or if the sizes of the mapped axes disagree.
+
+        Raises:
+            AxisError: Naming the parameter, or all parameters with their sizes.
+        """
+        _, _, axes = self.of_leaves(slots)
+        paths = [
+            (parameter, path, leaf)
+            for parameter, slot in zip(self.contract.parameters, slots, strict=True)
+            for path, leaf in leaves_with_paths(parameter.name, slot)
+        ]
+        sizes: list[tuple[str, int, int, Any]] = []
+        for (parameter, path, leaf), axis in zip(paths, axes, strict=True):
+            if axis is None:
+                continue
+            rank = np.ndim(leaf) if is_traceable(leaf) else 0
+            if not -rank <= axis < rank:
+                raise AxisError(self._no_such_axis(parameter, path, leaf, axis))
+            sizes.append((path, np.shape(leaf)[axis], axis, leaf))
+        if len({size for _, size, _, _ in sizes}) > 1:
+            rows = {path: f"{size}, axis {axis} of {describe(leaf)}" for path, size, axis, leaf in sizes}
+            raise AxisError(
+                message(
+                    self.contract.where,
+                    f"{self.step.name} was given arguments whose mapped axes differ in size",
+                    **rows,
+                    fix="mark what the batch shares Axis(None), or pass arguments of one size",
+                )
+            )
+
+    def _no_such_axis(self, parameter: Parameter, path: str, leaf: Any, axis: int) -> str:
+        rank = np.ndim(leaf) if is_traceable(leaf) else 0
+        return message(
+            self.contract.where,
+            f"{self.step.name} cannot map axis {axis} of argument {path}",
+            got=f"{describe(leaf)}, which has {rank} axes",
+            expected=f"at least {axis + 1 if axis >= 0 else -axis} axes",
+            because=next((role.why for role in parameter.roles if isinstance(role.marker, Axis)), None),
+            fix="name another axis, or mark it Axis(None) if the batch shares it",
+        )
+
+
+def _has_axis(leaf: Any) -> bool:
+    return is_traceable(leaf) and np.ndim(leaf) > 0
+
+
+def as_in_axes(in_axes: Mapping[Selector, Any] | None, name: str) -> tuple[tuple[Selector, Any], ...]:
+    """An `in_axes=` option as pairs.
+
+    Raises:
+        TypeError: If it is not a mapping.
+    """
+    if in_axes is None:
+        return ()
+    if not isinstance(in_axes, Mapping):
+        raise TypeError(
+            f"{name}(in_axes=...) takes a mapping from parameters to axes, not {in_axes!r}.\n"
+            "  fix  Name the parameters: in_axes={'x': 1, 'scale': None}; the others are mapped along axis 0."
+        )
+    return tuple(in_axes.items())
