@@ -20,7 +20,15 @@ from annotax._markers import Axis, Static
 from annotax._transform import DEFAULT, Transform
 from annotax._tree import describe, flatten, is_traceable, leaves_with_paths
 
-_FROM_MARKERS: Any = "from markers"
+
+class _FromMarkers:
+    """Stands for axes that nobody gave."""
+
+    def __repr__(self) -> str:
+        return "<from markers>"
+
+
+FROM_MARKERS: Any = _FromMarkers()
 
 
 @dataclass(frozen=True)
@@ -35,7 +43,7 @@ class Batching(Transform):
     """
 
     in_axes: tuple[tuple[Selector, Any], ...] = ()
-    out_axes: Any = _FROM_MARKERS
+    out_axes: Any = FROM_MARKERS
     axis_name: Any = None
     options: tuple[tuple[str, Any], ...] = ()
     typechecker: TypeCheckerOption = DEFAULT
@@ -113,7 +121,7 @@ class Batching(Transform):
 
     def of_result(self, result: Result) -> Any:
         """The axes of the result, as a prefix tree: one where all of it has the same."""
-        if self.out_axes is not _FROM_MARKERS:
+        if self.out_axes is not FROM_MARKERS:
             return self.out_axes
         marker = self._marker(result.roles)
         if result.components is None or marker is not None:
@@ -186,12 +194,8 @@ class Axes:
             )
         )
 
-    def check(self, slots: Sequence[Any]) -> None:
-        """Raise if a value cannot be mapped along its axis, or if the sizes of the mapped axes disagree.
-
-        Raises:
-            AxisError: Naming the parameter, or all parameters with their sizes.
-        """
+    def problem(self, slots: Sequence[Any]) -> AxisError | None:
+        """What keeps values from being mapped: one without its axis, or sizes that disagree; `None` if nothing does."""
         _, _, axes = self.of_leaves(slots)
         paths = [
             (parameter, path, leaf)
@@ -204,11 +208,11 @@ class Axes:
                 continue
             rank = np.ndim(leaf) if is_traceable(leaf) else 0
             if not -rank <= axis < rank:
-                raise AxisError(self._no_such_axis(parameter, path, leaf, axis))
+                return AxisError(self._no_such_axis(parameter, path, leaf, axis))
             sizes.append((path, np.shape(leaf)[axis], axis, leaf))
         if len({size for _, size, _, _ in sizes}) > 1:
             rows = {path: f"{size}, axis {axis} of {describe(leaf)}" for path, size, axis, leaf in sizes}
-            raise AxisError(
+            return AxisError(
                 message(
                     self.contract.where,
                     f"{self.step.name} was given arguments whose mapped axes differ in size",
@@ -216,6 +220,7 @@ class Axes:
                     fix="mark what the batch shares Axis(None), or pass arguments of one size",
                 )
             )
+        return None
 
     def _no_such_axis(self, parameter: Parameter, path: str, leaf: Any, axis: int) -> str:
         rank = np.ndim(leaf) if is_traceable(leaf) else 0

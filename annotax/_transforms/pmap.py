@@ -1,0 +1,156 @@
+"""`pmap`: one example a device, under the markers of `vmap`.
+
+JAX keeps `pmap` in maintenance; `shard_map`, or `jit` with layouts in the hints, is the way forward.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, overload
+
+import jax
+
+from annotax._batching import FROM_MARKERS, Batching, as_in_axes
+from annotax._checks import TypeCheckerOption
+from annotax._contract import Contract, Selector
+from annotax._markers import Donate, Static
+from annotax._normal import named_as
+from annotax._partition import Partition, Structures
+from annotax._transform import DEFAULT, makes
+
+
+@dataclass(frozen=True)
+class Pmap(Batching):
+    """The transform that `pmap` makes; see there."""
+
+    name: ClassVar[str] = "pmap"
+
+    def given(self, contract: Contract) -> Mapping[str, Any]:
+        """The arguments of `jax.pmap`."""
+        static, donated = contract.indices(Static), contract.indices(Donate)
+        return {**super().given(contract), "static_broadcasted_argnums": static, "donate_argnums": donated}
+
+    def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
+        """Map the core."""
+        axes = self.axes(contract)
+        partition = Partition(contract)
+        donated = contract.indices(Donate)
+        own = ("in_axes", "static_broadcasted_argnums", "donate_argnums")
+        options = {name: value for name, value in self.given(contract).items() if name not in own}
+
+        # `jax.pmap` keeps what it compiled on the function that it returns, so that is kept: by structure, static
+        # values and axes, all of which are in the key. It is handed leaves, since axes can differ from leaf to leaf.
+        @functools.lru_cache(maxsize=64)
+        def of_leaves(
+            structures: Structures, treedef: Any, in_axes: tuple[int | None, ...], given: tuple[int, ...]
+        ) -> Any:
+            def flat(*leaves: Any) -> Any:
+                return core(*Partition.join(structures, treedef.unflatten(leaves)))
+
+            return jax.pmap(named_as(flat, core), in_axes=in_axes, donate_argnums=given, **options)
+
+        def call(*slots: Any) -> Any:
+            structures, arguments = partition.split(slots, whole=True)
+            leaves, treedef, in_axes = axes.of_leaves(arguments)
+            positions = _positions_of_leaves(arguments, donated)
+            try:
+                return of_leaves(structures, treedef, in_axes, positions)(*leaves)
+            except Exception:
+                problem = axes.problem(arguments)
+                if problem is None:
+                    raise
+            raise problem
+
+        return call, contract
+
+
+def _positions_of_leaves(arguments: Sequence[Any], indices: Sequence[int]) -> tuple[int, ...]:
+    """Where the leaves of some arguments stand among the leaves of all."""
+    counts = [len(jax.tree.leaves(argument)) for argument in arguments]
+    return tuple(position for i in indices for position in range(sum(counts[:i]), sum(counts[: i + 1])))
+
+
+@overload
+def pmap(
+    function: Callable[..., Any],
+    /,
+    *,
+    in_axes: Mapping[Selector, Any] | None = ...,
+    out_axes: Any = ...,
+    axis_name: str | None = ...,
+    axis_size: int | None = ...,
+    devices: Sequence[jax.Device] | None = ...,
+    backend: str | None = ...,
+    typechecker: TypeCheckerOption = ...,
+) -> Callable[..., Any]: ...
+
+
+@overload
+def pmap(
+    *,
+    in_axes: Mapping[Selector, Any] | None = ...,
+    out_axes: Any = ...,
+    axis_name: str | None = ...,
+    axis_size: int | None = ...,
+    devices: Sequence[jax.Device] | None = ...,
+    backend: str | None = ...,
+    typechecker: TypeCheckerOption = ...,
+) -> Pmap: ...
+
+
+@makes(Pmap)
+def pmap(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    in_axes: Mapping[Selector, Any] | None = None,
+    out_axes: Any = FROM_MARKERS,
+    axis_name: str | None = None,
+    axis_size: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    backend: str | None = None,
+    typechecker: TypeCheckerOption = DEFAULT,
+) -> Any:
+    """Map a function over devices, as `jax.pmap`, with axes, statics and donations read from its type hints.
+
+    JAX keeps `pmap` in maintenance: new code should take `annotax.shard_map`, or `annotax.jit` with layouts in the
+    hints. The markers are those of `annotax.vmap`; parameters marked `Static` are compile-time constants in every
+    spelling of a call, and those marked `Donate` give their buffers away.
+
+    Arguments:
+        function: A function of the values of one device; left out, `pmap(...)` is a decorator.
+        in_axes: As in `annotax.vmap`.
+        out_axes: As in `annotax.vmap`.
+        axis_name: As in `annotax.vmap`.
+        axis_size: As in `jax.pmap`.
+        devices: As in `jax.pmap`.
+        backend: As in `jax.pmap`.
+        typechecker: Checks arguments and results of one device while tracing; see `annotax.jit`.
+
+    Returns:
+        A function with the signature of the given one, over as many devices as the mapped axis is long.
+
+    Raises:
+        MarkerError: As `annotax.vmap`.
+        AxisError: As `annotax.vmap`.
+        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> @annotax.pmap
+        ... def power(x: jax.Array, *, n: annotax.Static[int] = 2) -> jax.Array:
+        ...     return x**n
+        >>> power(jnp.full((1, 2), 3.0), n=3).tolist()
+        [[27.0, 27.0]]
+    """
+    options = {"axis_size": axis_size, "devices": None if devices is None else tuple(devices), "backend": backend}
+    step = Pmap(
+        as_in_axes(in_axes, "pmap"),
+        out_axes,
+        axis_name,
+        tuple((name, value) for name, value in options.items() if value is not None),
+        typechecker,
+    )
+    return step if function is None else step(function)
