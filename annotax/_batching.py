@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter as SignatureParameter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import jax
 import numpy as np
@@ -238,7 +238,7 @@ def _has_axis(leaf: Any) -> bool:
     return is_traceable(leaf) and np.ndim(leaf) > 0
 
 
-def as_in_axes(in_axes: Mapping[Selector, Any] | None, name: str) -> tuple[tuple[Selector, Any], ...]:
+def as_in_axes(in_axes: Any, name: str) -> tuple[tuple[Selector, Any], ...]:
     """An `in_axes=` option as pairs.
 
     Raises:
@@ -251,4 +251,4 @@ def as_in_axes(in_axes: Mapping[Selector, Any] | None, name: str) -> tuple[tuple
             f"{name}(in_axes=...) takes a mapping from parameters to axes, not {in_axes!r}.\n"
             "  fix  Name the parameters: in_axes={'x': 1, 'scale': None}; the others are mapped along axis 0."
         )
-    return tuple(in_axes.items())
+    return tuple(cast("Any", in_axes).items())

@@ -57,17 +57,7 @@ class Differentiation(Transform):
     def differentiated(self, contract: Contract) -> tuple[tuple[int, ...], bool]:
         """The positions to differentiate, in the order of the result, and whether the derivative comes bare."""
         if self.wrt is None:
-            marked = contract.indices(Diff)
-            chosen = marked or tuple(i for i, p in enumerate(contract) if not p.role(Static) and not p.role(NoDiff))
-            if not chosen:
-                raise MarkerError(
-                    message(
-                        contract.where,
-                        f"{self.name} has nothing to differentiate",
-                        got="; ".join(f"{p.name}: {_why_excluded(p)}" for p in contract) or "no parameters",
-                        fix="mark a parameter Diff, or name one: grad(wrt='name')",
-                    )
-                )
+            chosen = marked_to_differentiate(contract, self.name)
             return chosen, len(chosen) == 1
         option = f"{self.name}(wrt=...)"
         chosen = contract.select(selectors(self.wrt), option)
@@ -109,6 +99,26 @@ class Differentiation(Transform):
                 )
             )
         return aux
+
+
+def marked_to_differentiate(contract: Contract, name: str) -> tuple[int, ...]:
+    """The positions of the parameters marked `Diff`, or else of all that are not excluded.
+
+    Raises:
+        MarkerError: If there is none.
+    """
+    marked = contract.indices(Diff)
+    chosen = marked or tuple(i for i, p in enumerate(contract) if not p.role(Static) and not p.role(NoDiff))
+    if not chosen:
+        raise MarkerError(
+            message(
+                contract.where,
+                f"{name} has nothing to differentiate",
+                got="; ".join(f"{p.name}: {_why_excluded(p)}" for p in contract) or "no parameters",
+                fix="mark a parameter Diff, or name one: grad(wrt='name')",
+            )
+        )
+    return chosen
 
 
 def as_wrt(wrt: Selector | Sequence[Selector] | None) -> Selector | tuple[Selector, ...] | None:
@@ -189,7 +199,7 @@ class Differentiated:
                         raise
                     meets_mixed_values = True
             moving = Moving(self, slots)
-            return moving.restored(transform(moving.function, **options)(moving.leaves))
+            return moving.skeleton.restored(transform(moving.function, **options)(moving.leaves))
 
         return call
 
@@ -206,6 +216,46 @@ class _Leaves(list[Any]):
         return cls(leaves)
 
 
+@dataclass(frozen=True)
+class Skeleton:
+    """The shape of a derivative: the structure of the arguments, and which of their leaves move. It holds no value.
+
+    Attributes:
+        treedef: The structure of the list of arguments.
+        moves: For each leaf, whether it moves.
+        is_bare: Whether there is one argument, which then is not wrapped in a tuple.
+    """
+
+    treedef: Any
+    moves: tuple[bool, ...]
+    is_bare: bool
+
+    def merged(self, moving: Sequence[Any], others: Sequence[Any]) -> Any:
+        """The arguments, from the leaves that move and all leaves as they were."""
+        moved = iter(moving)
+        merged = [next(moved) if moves else leaf for moves, leaf in zip(self.moves, others, strict=True)]
+        return self.treedef.unflatten(merged)
+
+    def restored(self, result: Any) -> Any:
+        """A result with the structure of the arguments wherever it has one entry for each moving leaf."""
+
+        def is_leaves(part: Any) -> bool:
+            return isinstance(part, _Leaves)
+
+        def restore(part: Any) -> Any:
+            if not is_leaves(part):
+                return part
+            whole = self.merged([self.restored(entry) for entry in part], [None] * len(self.moves))
+            return whole[0] if self.is_bare else tuple(whole)
+
+        return jax.tree.map(restore, result, is_leaf=is_leaves)
+
+    def taken(self, arguments: Sequence[Any]) -> _Leaves:
+        """The moving leaves of values that have the structure of the arguments, or `None` where nothing moves."""
+        leaves = self.treedef.flatten_up_to(list(arguments))
+        return _Leaves(leaf for moves, leaf in zip(self.moves, leaves, strict=True) if moves)
+
+
 class Moving:
     """The part of one call that moves: the leaves of the chosen arguments that have a derivative.
 
@@ -216,44 +266,21 @@ class Moving:
     def __init__(self, differentiated: Differentiated, slots: Sequence[Any]) -> None:
         self._of = differentiated
         self._slots = slots
-        self._all, self._treedef = flatten([slots[i] for i in differentiated.indices])
-        self._moves = [differentiated.takes(leaf) for leaf in self._all]
+        self._all, treedef = flatten([slots[i] for i in differentiated.indices])
+        self.skeleton = Skeleton(treedef, tuple(map(differentiated.takes, self._all)), differentiated.is_bare)
         self._check()
-        self.leaves = _Leaves(leaf for moves, leaf in zip(self._moves, self._all, strict=True) if moves)
+        self.leaves = _Leaves(leaf for moves, leaf in zip(self.skeleton.moves, self._all, strict=True) if moves)
 
     def function(self, leaves: Sequence[Any]) -> Any:
         """The core as a function of the moving leaves alone."""
-        moved = iter(leaves)
-        merged = [next(moved) if moves else leaf for moves, leaf in zip(self._moves, self._all, strict=True)]
         slots = list(self._slots)
-        for i, value in zip(self._of.indices, self._treedef.unflatten(merged), strict=True):
+        for i, value in zip(self._of.indices, self.skeleton.merged(leaves, self._all), strict=True):
             slots[i] = value
         return self._of.value_first(*slots)
 
-    def restored(self, result: Any) -> Any:
-        """A result with the structure of the arguments wherever it has one entry for each moving leaf."""
-
-        def is_leaves(part: Any) -> bool:
-            return isinstance(part, _Leaves)
-
-        def restore(part: Any) -> Any:
-            return self._restored(part) if is_leaves(part) else part
-
-        return jax.tree.map(restore, result, is_leaf=is_leaves)
-
-    def _restored(self, entries: Sequence[Any]) -> Any:
-        found = iter([self.restored(entry) for entry in entries])
-        whole = self._treedef.unflatten([next(found) if moves else None for moves in self._moves])
-        return whole[0] if self._of.is_bare else tuple(whole)
-
-    def taken(self, tangents: Sequence[Any]) -> _Leaves:
-        """The moving leaves of values that have the structure of the chosen arguments, `None` allowed elsewhere."""
-        leaves = self._treedef.flatten_up_to(list(tangents))
-        return _Leaves(leaf for moves, leaf in zip(self._moves, leaves, strict=True) if moves)
-
     def _check(self) -> None:
         of = self._of
-        for i in of.must_have if any(self._moves) else of.indices:
+        for i in of.must_have if any(self.skeleton.moves) else of.indices:
             if any(map(of.takes, jax.tree.leaves(self._slots[i]))):
                 continue
             raise DifferentiationError(

@@ -6,8 +6,9 @@ cannot be traced; inside a pytree, single leaves can be. Static parts become has
 
 from __future__ import annotations
 
+import inspect
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from inspect import Parameter as SignatureParameter
 from typing import Any, TypeAlias, cast
 
@@ -18,6 +19,7 @@ from annotax._contract import Contract, Parameter
 from annotax._errors import StaticValueError, message
 from annotax._hints import EMPTY
 from annotax._markers import Static
+from annotax._normal import as_slots
 from annotax._tree import (
     Constant,
     Structure,
@@ -87,8 +89,8 @@ class Partition:
 
     @staticmethod
     def join(structures: Structures, arguments: Sequence[Any]) -> list[Any]:
-        """The slots that `split` took apart."""
-        slots = list(arguments)
+        """The slots that `split` took apart, with what went in as a `Constant` taken out again."""
+        slots = [argument.value if isinstance(argument, Constant) else argument for argument in arguments]
         for i, structure in structures:
             slots[i] = structure.join(slots[i])
         return slots
@@ -114,6 +116,18 @@ class Partition:
                     else f"mark {parameter.name} Static if it never changes, or register its class as a pytree",
                 )
             )
+
+
+def with_structures(core: Callable[..., Any], contract: Contract) -> Callable[..., Any]:
+    """The core as a function of what `split` makes of its slots: the structures first, then the arguments."""
+
+    def joined(structures: Structures, *arguments: Any) -> Any:
+        return core(*Partition.join(structures, arguments))
+
+    name = "structures"
+    while name in contract.names:
+        name = f"_{name}"
+    return cast("Callable[..., Any]", as_slots(joined, inspect.unwrap(core), (name, *contract.names)))
 
 
 def is_inferred(parameter: Parameter) -> bool:

@@ -63,6 +63,10 @@ class Transform:
     methods: ClassVar[tuple[str, ...]] = ()
     """Names of functions of slots on the core, offered on the face where this transform is the outermost."""
 
+    kept_methods: ClassVar[tuple[str, ...]] = ()
+    """Names of methods of the transform itself, offered on every face whose pipeline has it; they are handed the
+    pipeline first."""
+
     def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
         """Transform a core.
 
@@ -190,6 +194,12 @@ def pipeline_of(function: Any) -> Pipeline | None:
     return _pipeline_of(function)
 
 
+def pipeline_for(function: Callable[..., Any]) -> Pipeline:
+    """The pipeline behind a face, or one without transforms for any other function."""
+    known = pipeline_of(function) or getattr(_memo_on(function), "untransformed", None)
+    return Pipeline(function, (), DEFAULT).kept() if known is None else known
+
+
 def decorate(function: F, transforms: tuple[Transform, ...], typechecker: TypeCheckerOption = DEFAULT) -> F:
     """Put transforms around a function, or around those that it already has."""
     if isinstance(function, (staticmethod, classmethod)):
@@ -282,12 +292,17 @@ class Pipeline:
         return self.contract
 
     @functools.cached_property
-    def core(self) -> Any:
-        """The core of the whole pipeline."""
+    def built(self) -> tuple[Any, Contract]:
+        """The core of the whole pipeline, and the contract that holds for it."""
         contract = self.require_contract()
         for step in self.transforms:
             step.check_complete(contract, self.transforms)
-        return self._build(self.transforms)[0]
+        return self._build(self.transforms)
+
+    @property
+    def core(self) -> Any:
+        """The core of the whole pipeline."""
+        return self.built[0]
 
     def _build(self, transforms: tuple[Transform, ...]) -> tuple[Any, Contract]:
         """The core and contract of some of the innermost transforms, built or remembered."""
@@ -325,9 +340,16 @@ class Pipeline:
         return face
 
     def _new_face(self) -> types.FunctionType:
-        methods = self.transforms[0].methods if self.transforms else ()
+        own = self.transforms[0].methods if self.transforms else ()
+        methods = (*own, *(name for step in self.transforms for name in step.kept_methods))
         attributes = {method: functools.partial(self.method, method) for method in methods}
         return make_face(self.callee, first_call, self.refused, self.careful, {PIPELINE: self, **attributes})
+
+    def kept(self) -> Pipeline:
+        """The same pipeline, remembered as the one without transforms, unless it would keep an object alive."""
+        if self.callee.instance is None:
+            self._memo.untransformed = self
+        return self
 
     # --- what a face calls -------------------------------------------------------------------------------------------
 
@@ -337,7 +359,7 @@ class Pipeline:
 
     def refused(self, error: Exception, slots: tuple[Any, ...]) -> bool:
         """Whether the fast entry failed for the values that it was given, so that `careful` may do better."""
-        entry = getattr(self.__dict__.get("core"), "entry", None)
+        entry = getattr(self.core, "entry", None) if "built" in self.__dict__ else None
         called = _caller_globals().values()
         return entry is not None and any(value is entry for value in called) and self.core.refused(slots)
 
@@ -352,7 +374,10 @@ class Pipeline:
         return make_binder(self.callee)
 
     def method(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
-        """A function of the core by name, `lower` for one, called as the user's function is."""
+        """What a face offers besides the call: `lower`, called as the user's function is; `defvjp` of a transform."""
+        for step in self.transforms:
+            if name in step.kept_methods:
+                return getattr(step, name)(self, *args, **kwargs)
         return getattr(self.core, name)(self, args, kwargs)
 
 
@@ -401,6 +426,7 @@ class _Memo:
         self.contract: Contract | None = None
         self.cores: dict[Any, tuple[Any, Contract]] = {}
         self.faces: dict[Any, Callable[[], types.FunctionType | None]] = {}
+        self.untransformed: Pipeline | None = None
         self.instances: dict[int, tuple[weakref.ref[Any], _Memo]] = {}
 
     def __reduce__(self) -> Any:
@@ -421,10 +447,16 @@ class _Memo:
         return memo
 
 
+def _memo_on(function: Any) -> _Memo | None:
+    """The memo on a function; one that `functools.wraps` copied from another does not count."""
+    memo = getattr(function, MEMO, None)
+    return memo if isinstance(memo, _Memo) and memo.owner is not None and memo.owner() is function else None
+
+
 def _memo(of: Callee) -> _Memo:
     function = of.function
-    memo = getattr(function, MEMO, None)
-    if not isinstance(memo, _Memo) or memo.owner is None or memo.owner() is not function:
+    memo = _memo_on(function)
+    if memo is None:
         try:
             memo = _Memo(function)
             function.__dict__[MEMO] = memo

@@ -186,6 +186,21 @@ class Structure:
         traced = iter(leaves)
         return self.treedef.unflatten([next(traced) if c is None else c.value for c in self.constants])
 
+    @property
+    def traced(self) -> int:
+        """How many leaves are traced."""
+        return self.constants.count(None)
+
+    def pick(self, tree: Any) -> tuple[Any, ...]:
+        """From a pytree of this structure, or with `None` where nothing is traced, what stands at the traced leaves."""
+        leaves = self.treedef.flatten_up_to(tree)
+        return tuple(leaf for leaf, constant in zip(leaves, self.constants, strict=True) if constant is None)
+
+    def join_or_none(self, leaves: Sequence[Any]) -> Any:
+        """The pytree with these leaves where the traced ones were, and `None` elsewhere."""
+        traced = iter(leaves)
+        return self.treedef.unflatten([next(traced) if constant is None else None for constant in self.constants])
+
     def __eq__(self, other: object) -> bool:
         return (
             isinstance(other, Structure)

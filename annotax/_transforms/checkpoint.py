@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, overload
+from typing import Any, ClassVar, TypeVar, cast, overload
 
 import jax
 
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract
 from annotax._markers import Static
-from annotax._normal import named_as
-from annotax._partition import Partition, Structures
+from annotax._partition import Partition, with_structures
 from annotax._transform import DEFAULT, Transform, makes
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -40,14 +39,10 @@ class Checkpoint(Transform):
     def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
         """Wrap the core."""
         partition = Partition(contract)
-
         # All that is static goes into one argument that compares strictly: by itself JAX would let a call with `1`
         # and one with `True` share what was traced.
-        def of_structures(structures: Structures, *arguments: Any) -> Any:
-            return core(*Partition.join(structures, arguments))
-
-        checkpointed = jax.checkpoint(
-            named_as(of_structures, core), static_argnums=(0,), policy=self.policy, prevent_cse=self.prevent_cse
+        checkpointed = cast("Any", jax.checkpoint)(
+            with_structures(core, contract), static_argnums=(0,), policy=self.policy, prevent_cse=self.prevent_cse
         )
 
         def call(*slots: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, cast, overload
 
 import jax
 
@@ -46,7 +46,7 @@ class JacFwd(Jacobian):
     @property
     def derivative(self) -> Any:
         """What JAX has for it."""
-        return jax.jacfwd
+        return cast("Any", jax.jacfwd)
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class JacRev(Jacobian):
     @property
     def derivative(self) -> Any:
         """What JAX has for it."""
-        return jax.jacrev
+        return cast("Any", jax.jacrev)
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Hessian(Jacobian):
     @property
     def derivative(self) -> Any:
         """What JAX has for it."""
-        return jax.hessian
+        return cast("Any", jax.hessian)
 
 
 @overload

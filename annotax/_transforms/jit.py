@@ -21,7 +21,7 @@ from annotax._errors import MarkerError, StaticValueError, message
 from annotax._hints import EMPTY, may_be_unstrict
 from annotax._markers import Axis, Diff, Donate, NoDiff, Static
 from annotax._normal import as_slots, make_encoder
-from annotax._partition import Partition, Structures, is_inferred, slot_holds_traceable
+from annotax._partition import Partition, is_inferred, slot_holds_traceable, with_structures
 from annotax._transform import DEFAULT, Pipeline, Transform, makes, unpickled_entry
 from annotax._tree import Constant, describe
 
@@ -157,16 +157,10 @@ class _JitCore:
     @functools.cached_property
     def _mixed(self) -> Any:
         """The compiled function for mixed values: the structures come first, then each slot or its traced leaves."""
-
-        def mixed(structures: Structures, *slots: Any) -> Any:
-            decoded = [slot.value if isinstance(slot, Constant) else slot for slot in slots]
-            return self.core(*Partition.join(structures, decoded))
-
-        as_slots(mixed, inspect.unwrap(self.core), ("structures", *self.contract.names))
         given = dict(self.given)
         given["static_argnums"] = (0, *(i + 1 for i in self.partition.marked))
         given["donate_argnums"] = tuple(i + 1 for i in given["donate_argnums"])
-        return jax.jit(mixed, **given)
+        return jax.jit(with_structures(self.core, self.contract), **given)
 
     # --- what the face offers beside the call ------------------------------------------------------------------------
 

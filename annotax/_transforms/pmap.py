@@ -81,7 +81,7 @@ def pmap(
     out_axes: Any = ...,
     axis_name: str | None = ...,
     axis_size: int | None = ...,
-    devices: Sequence[jax.Device] | None = ...,
+    devices: Sequence[Any] | None = ...,
     backend: str | None = ...,
     typechecker: TypeCheckerOption = ...,
 ) -> Callable[..., Any]: ...
@@ -94,7 +94,7 @@ def pmap(
     out_axes: Any = ...,
     axis_name: str | None = ...,
     axis_size: int | None = ...,
-    devices: Sequence[jax.Device] | None = ...,
+    devices: Sequence[Any] | None = ...,
     backend: str | None = ...,
     typechecker: TypeCheckerOption = ...,
 ) -> Pmap: ...
@@ -109,7 +109,7 @@ def pmap(
     out_axes: Any = FROM_MARKERS,
     axis_name: str | None = None,
     axis_size: int | None = None,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Any] | None = None,
     backend: str | None = None,
     typechecker: TypeCheckerOption = DEFAULT,
 ) -> Any:
@@ -125,7 +125,7 @@ def pmap(
         out_axes: As in `annotax.vmap`.
         axis_name: As in `annotax.vmap`.
         axis_size: As in `jax.pmap`.
-        devices: As in `jax.pmap`.
+        devices: As in `jax.pmap`: the `jax.Device`s to use.
         backend: As in `jax.pmap`.
         typechecker: Checks arguments and results of one device while tracing; see `annotax.jit`.
 
@@ -145,7 +145,11 @@ def pmap(
         >>> power(jnp.full((1, 2), 3.0), n=3).tolist()
         [[27.0, 27.0]]
     """
-    options = {"axis_size": axis_size, "devices": None if devices is None else tuple(devices), "backend": backend}
+    options: dict[str, Any] = {
+        "axis_size": axis_size,
+        "devices": None if devices is None else tuple(devices),
+        "backend": backend,
+    }
     step = Pmap(
         as_in_axes(in_axes, "pmap"),
         out_axes,

@@ -46,7 +46,7 @@ class Vmap(Batching):
             try:
                 return by_leaf(slots) if is_by_leaf else direct(*slots)
             except Exception:
-                # JAX looks at all axes before it runs the function, so what they show is the reason, whatever it raised.
+                # JAX looks at all axes before it runs the function, so what they show is the reason for any error.
                 problem = axes.problem(slots)
                 if problem is None and (is_by_leaf or axes.are_by_slot(slots)):
                     raise

@@ -1,0 +1,324 @@
+"""`custom_vjp` and `custom_jvp`: derivative rules that speak of parameters by what they are.
+
+What JAX calls nondiff there really means static (jax-ml/jax#12982): here `Static` is handed to it, and `NoDiff` stays
+traced with a zero cotangent. All that is static goes to JAX in one argument, so that it can differ from call to call.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from inspect import Parameter as SignatureParameter
+from typing import Any, ClassVar, TypeVar, cast, overload
+
+import jax
+
+from annotax._checks import TypeCheckerOption
+from annotax._contract import Contract
+from annotax._differentiation import marked_to_differentiate
+from annotax._errors import AnnotaxError, MarkerError, message
+from annotax._markers import Static
+from annotax._partition import Partition, Structures, with_structures
+from annotax._transform import DEFAULT, Pipeline, Transform, makes
+from annotax._tree import Structure
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, eq=False)
+class _CustomRule(Transform):
+    """The base of the transforms that carry rules of the user's, set after the function is decorated.
+
+    Each is equal to itself alone, so that no two functions, and no two decorations of one, share rules.
+    """
+
+    rules: dict[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    typechecker: TypeCheckerOption = DEFAULT
+
+    name: ClassVar[str]
+
+    def check(self, contract: Contract) -> Contract:
+        """See that there is something to differentiate; the result is what it was."""
+        marked_to_differentiate(contract, self.name)
+        return contract
+
+    def given(self, contract: Contract) -> Mapping[str, Any]:
+        """The arguments of the JAX function."""
+        return {"nondiff_argnums": contract.indices(Static)}
+
+    def _set(self, pipeline: Pipeline, option: str, **rules: Callable[..., Any]) -> None:
+        """Remember rules, the last of which is called with the statics by name."""
+        contract = pipeline.contract
+        *_, (label, rule) = rules.items()
+        taken = _names_taken(rule)
+        for i in contract.indices(Static):
+            parameter = contract.parameters[i]
+            role = parameter.role(Static)
+            if taken is not None and parameter.name not in taken and role is not None and not role.inferred:
+                raise MarkerError(
+                    message(
+                        contract.where,
+                        f"{option} was given a {label} that does not take the static parameter {parameter.name}",
+                        expected=f"a keyword {parameter.name} of {label}, which is called with every Static by name",
+                        fix=f"add it after a star: def {label}(..., *, {parameter.name})",
+                    )
+                )
+        self.rules.update(rules)
+
+    def _rule(self, name: str, contract: Contract) -> Callable[..., Any]:
+        if name in self.rules:
+            return self.rules[name]
+        setter = self.kept_methods[0]
+        raise AnnotaxError(
+            message(
+                contract.where,
+                f"{self.name} has no rule yet",
+                fix=f"set one below the definition: {contract.where.rpartition('.')[2]}.{setter}(...)",
+            )
+        )
+
+
+class _Slots:
+    """The slots of a function under a rule of its own: which are static, traced, differentiable."""
+
+    def __init__(self, contract: Contract, name: str) -> None:
+        self.contract = contract
+        self.name = name
+        self.partition = Partition(contract)
+        self.differentiable = marked_to_differentiate(contract, name)
+
+    def statics(self, structures: Structures, rule: Callable[..., Any]) -> dict[str, Any]:
+        """The statics that a rule is called with: all that are marked, and those inferred that it takes."""
+        taken = _names_taken(rule)
+        found: dict[str, Any] = {}
+        for i, structure in structures:
+            name = self.contract.parameters[i].name
+            if i in self.partition.marked or (not structure.traced and taken is not None and name in taken):
+                found[name] = structure.join(())
+        return found
+
+    def is_traced(self, i: int, structures: Mapping[int, Structure]) -> bool:
+        """Whether a slot holds anything that is traced."""
+        return i not in structures or structures[i].traced > 0
+
+    def several(self, values: Any, what: str, indices: Sequence[int]) -> tuple[Any, ...]:
+        """What a rule returned for several parameters, as a tuple: one comes bare.
+
+        Raises:
+            AnnotaxError: If it is not one for each.
+        """
+        if len(indices) == 1:
+            return (values,)
+        names = ", ".join(self.contract.parameters[i].name for i in indices)
+        if not isinstance(values, (tuple, list)) or len(cast("Any", values)) != len(indices):
+            got = f"{len(cast('Any', values))} of them" if isinstance(values, (tuple, list)) else type(values).__name__
+            raise AnnotaxError(
+                message(
+                    self.contract.where,
+                    f"the rule of {self.name} returned the wrong number of {what}",
+                    got=got,
+                    expected=f"a tuple of {len(indices)}, for the differentiable parameters {names}",
+                    fix="leave out static and NoDiff parameters, and keep the order of the signature",
+                )
+            )
+        return tuple(cast("Any", values))
+
+
+@dataclass(frozen=True, eq=False)
+class CustomVjp(_CustomRule):
+    """The transform that `custom_vjp` makes; see there."""
+
+    name: ClassVar[str] = "custom_vjp"
+    kept_methods: ClassVar[tuple[str, ...]] = ("defvjp",)
+
+    def defvjp(self, pipeline: Pipeline, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
+        """Set the two halves of the rule; see `custom_vjp`."""
+        self._set(pipeline, "defvjp", fwd=fwd, bwd=bwd)
+
+    def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
+        """Give the core the rule."""
+        slots_of = _Slots(contract, self.name)
+        partition = slots_of.partition
+
+        def forward(structures: Structures, *arguments: Any) -> Any:
+            return _call(self._rule("fwd", contract), contract, Partition.join(structures, arguments))
+
+        def backward(structures: Structures, residuals: Any, cotangent: Any) -> tuple[Any, ...]:
+            rule = self._rule("bwd", contract)
+            returned = rule(residuals, cotangent, **slots_of.statics(structures, rule))
+            by_slot = dict(structures)
+            moving = [i for i in slots_of.differentiable if slots_of.is_traced(i, by_slot)]
+            cotangents = dict(zip(moving, slots_of.several(returned, "cotangents", moving), strict=True))
+            return tuple(
+                by_slot[i].pick(cotangents[i]) if i in by_slot and i in cotangents else cotangents.get(i)
+                for i in range(len(contract.parameters))
+            )
+
+        function = cast("Any", jax.custom_vjp)(with_structures(core, contract), nondiff_argnums=(0,))
+        function.defvjp(forward, backward, **self.options)
+
+        def call(*slots: Any) -> Any:
+            structures, arguments = partition.split(slots, whole=True)
+            return function(structures, *arguments)
+
+        return call, contract
+
+
+@dataclass(frozen=True, eq=False)
+class CustomJvp(_CustomRule):
+    """The transform that `custom_jvp` makes; see there."""
+
+    name: ClassVar[str] = "custom_jvp"
+    kept_methods: ClassVar[tuple[str, ...]] = ("defjvp",)
+
+    def defjvp(self, pipeline: Pipeline, rule: Callable[..., Any]) -> Callable[..., Any]:
+        """Set the rule and return it; see `custom_jvp`."""
+        self._set(pipeline, "defjvp", rule=rule)
+        return rule
+
+    def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
+        """Give the core the rule."""
+        slots_of = _Slots(contract, self.name)
+        partition = slots_of.partition
+
+        def forward(structures: Structures, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
+            rule = self._rule("rule", contract)
+            by_slot = dict(structures)
+            slots = Partition.join(structures, primals)
+            traced = [i for i in range(len(slots)) if slots_of.is_traced(i, by_slot)]
+            moving = [i for i in slots_of.differentiable if i in traced]
+            directions = tuple(by_slot[i].join_or_none(tangents[i]) if i in by_slot else tangents[i] for i in moving)
+            return rule(tuple(slots[i] for i in traced), directions, **slots_of.statics(structures, rule))
+
+        function = cast("Any", jax.custom_jvp)(with_structures(core, contract), nondiff_argnums=(0,))
+        function.defjvp(forward, **self.options)
+
+        def call(*slots: Any) -> Any:
+            structures, arguments = partition.split(slots, whole=True)
+            return function(structures, *arguments)
+
+        return call, contract
+
+
+def _call(function: Callable[..., Any], contract: Contract, slots: Sequence[Any]) -> Any:
+    """Call a function with slots as the kinds of the parameters want it."""
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for parameter, slot in zip(contract, slots, strict=True):
+        match parameter.kind:
+            case SignatureParameter.VAR_POSITIONAL:
+                args.extend(slot)
+            case SignatureParameter.VAR_KEYWORD:
+                kwargs.update(slot)
+            case SignatureParameter.KEYWORD_ONLY:
+                kwargs[parameter.name] = slot
+            case _:
+                args.append(slot)
+    return function(*args, **kwargs)
+
+
+def _names_taken(function: Callable[..., Any]) -> frozenset[str] | None:
+    """The names that a function takes by keyword, or `None` if it takes any."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(parameter.kind is SignatureParameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    by_keyword = (SignatureParameter.POSITIONAL_OR_KEYWORD, SignatureParameter.KEYWORD_ONLY)
+    return frozenset(parameter.name for parameter in parameters if parameter.kind in by_keyword)
+
+
+@overload
+def custom_vjp(function: F, /, *, optimize_remat: bool = ..., typechecker: TypeCheckerOption = ...) -> F: ...
+
+
+@overload
+def custom_vjp(*, optimize_remat: bool = ..., typechecker: TypeCheckerOption = ...) -> CustomVjp: ...
+
+
+@makes(CustomVjp)
+def custom_vjp(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    optimize_remat: bool = False,
+    typechecker: TypeCheckerOption = DEFAULT,
+) -> Any:
+    """Give a function its own reverse-mode derivative, as `jax.custom_vjp`, with roles read from its type hints.
+
+    The rule is set by `f.defvjp(fwd, bwd)`. `fwd` has the function's own signature and is called like it; it returns
+    `(what the function returns, residuals)`. `bwd(residuals, cotangent, *, <each Static parameter by name>)` returns
+    the cotangents of the differentiable parameters alone, in the order of the signature, bare if it is one. `NoDiff`
+    parameters are traced, and their cotangent is zero. Parameters static by inference go to `bwd` if it takes them.
+
+    Arguments:
+        function: The function; left out, `custom_vjp(...)` is a decorator.
+        optimize_remat: As in `jax.custom_vjp.defvjp`.
+        typechecker: Checks arguments and results while tracing; see `annotax.jit`.
+
+    Returns:
+        A function with the signature of the given one, with `defvjp`; decorators above it keep `defvjp`.
+
+    Raises:
+        MarkerError: If there is nothing to differentiate, or `bwd` does not take a static parameter.
+        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> @annotax.custom_vjp
+        ... def clip(x: jax.Array, *, limit: annotax.Static[float] = 1.0) -> jax.Array:
+        ...     return x
+        >>> def fwd(x, *, limit):
+        ...     return x, None
+        >>> def bwd(residuals, cotangent, *, limit):
+        ...     return jnp.clip(cotangent, -limit, limit)
+        >>> clip.defvjp(fwd, bwd)
+        >>> float(jax.grad(lambda x: 100 * clip(x, limit=2.0))(1.0))
+        2.0
+    """
+    options = {"optimize_remat": True} if optimize_remat else {}
+    step = CustomVjp(options=options, typechecker=typechecker)
+    return step if function is None else step(function)
+
+
+@overload
+def custom_jvp(function: F, /, *, typechecker: TypeCheckerOption = ...) -> F: ...
+
+
+@overload
+def custom_jvp(*, typechecker: TypeCheckerOption = ...) -> CustomJvp: ...
+
+
+@makes(CustomJvp)
+def custom_jvp(function: Callable[..., Any] | None = None, /, *, typechecker: TypeCheckerOption = DEFAULT) -> Any:
+    """Give a function its own forward-mode derivative, as `jax.custom_jvp`, with roles read from its type hints.
+
+    The rule is set by `f.defjvp(rule)`, which returns it, so that it can stand as a decorator. It is called as
+    `rule(primals, tangents, *, <each Static parameter by name>)`: the values of all traced parameters and the tangents
+    of the differentiable ones, as tuples in the order of the signature. It returns `(result, tangent of the result)`.
+
+    Arguments:
+        function: The function; left out, `custom_jvp(...)` is a decorator.
+        typechecker: Checks arguments and results while tracing; see `annotax.jit`.
+
+    Returns:
+        A function with the signature of the given one, with `defjvp`; decorators above it keep `defjvp`.
+
+    Raises:
+        MarkerError: If there is nothing to differentiate, or the rule does not take a static parameter.
+        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> @annotax.custom_jvp
+        ... def power(x: jax.Array, *, n: annotax.Static[int] = 2) -> jax.Array:
+        ...     return x**n
+        >>> @power.defjvp
+        ... def rule(primals, tangents, *, n):
+        ...     (x,), (dx,) = primals, tangents
+        ...     return power(x, n=n), n * x ** (n - 1) * dx
+        >>> float(jax.grad(power)(3.0))
+        6.0
+    """
+    step = CustomJvp(typechecker=typechecker)
+    return step if function is None else step(function)
