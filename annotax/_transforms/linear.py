@@ -1,0 +1,226 @@
+"""`vjp`, `jvp`, `linearize`: a function and its derivative at one point, for arguments in any spelling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from inspect import Parameter as SignatureParameter
+from typing import Any, cast
+
+import jax
+
+from annotax._contract import Contract
+from annotax._differentiation import Differentiated, Differentiation, Moving, Skeleton
+from annotax._errors import DifferentiationError, message
+from annotax._transform import Pipeline, pipeline_for
+
+
+class _Vjp(Differentiation):
+    name: ClassVar[str] = "vjp"
+
+
+class _Jvp(Differentiation):
+    name: ClassVar[str] = "jvp"
+
+
+class _Linearize(Differentiation):
+    name: ClassVar[str] = "linearize"
+
+
+class _Point:
+    """A function at one point: its slots, and the leaves of them that move."""
+
+    def __init__(
+        self, rule: Differentiation, function: Callable[..., Any], slots_of: Callable[[Pipeline], Sequence[Any]]
+    ) -> None:
+        pipeline = pipeline_for(function)
+        core, self.contract = pipeline.built
+        self.differentiated = Differentiated(core, self.contract, rule)
+        self.moving = Moving(self.differentiated, slots_of(pipeline))
+        self.options = {"has_aux": True} if self.differentiated.auxiliary else {}
+
+    def with_aux(self, results: Sequence[Any]) -> tuple[Any, ...]:
+        """What JAX returned, the last of it reduced to the auxiliary components if there are any."""
+        if not self.options:
+            return tuple(results)
+        return (*results[:-1], self.differentiated.aux_of(results[-1]))
+
+
+@dataclass(frozen=True)
+class _Pullback:
+    """From a cotangent of the result to cotangents of the arguments; hashable, so that it can leave a `jit`."""
+
+    skeleton: Skeleton
+
+    def __call__(self, pull: Callable[[Any], Any], cotangent: Any) -> Any:
+        (leaves,) = pull(cotangent)
+        return self.skeleton.restored(leaves)
+
+
+@dataclass(frozen=True)
+class _Pushforward:
+    """From tangents of the arguments to a tangent of the result."""
+
+    skeleton: Skeleton
+
+    def __call__(self, push: Callable[[Any], Any], *tangents: Any) -> Any:
+        return push(self.skeleton.taken(tangents))
+
+
+def vjp(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+    """The value of a function and the pullback of its derivative there, as `jax.vjp`.
+
+    What is differentiated is read from the type hints by the rule of `annotax.grad`; arguments go in as the function
+    takes them, by keyword too.
+
+    Arguments:
+        function: The function, with or without annotax transforms.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+
+    Returns:
+        `(result, pullback)`, and `(result, pullback, aux)` if components are marked `Aux`. `pullback(cotangent)` takes
+        what has the structure of the result and returns cotangents shaped as the gradient of `annotax.grad`: bare for
+        one parameter, else a tuple, `None` at leaves that have no derivative.
+
+    Raises:
+        MarkerError: If there is nothing to differentiate.
+        DifferentiationError: If the values hold nothing to differentiate.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> def scaled(x: jax.Array, *, by: annotax.NoDiff[float], times: annotax.Static[int] = 1) -> jax.Array:
+        ...     return times * by * x
+        >>> result, pullback = annotax.vjp(scaled, jnp.ones(2), by=3.0, times=2)
+        >>> pullback(jnp.array([1.0, 10.0])).tolist()
+        [6.0, 60.0]
+    """
+    point = _Point(_Vjp(), function, lambda pipeline: pipeline.bind(*args, **kwargs))
+    result, pull, *aux = cast("Any", jax.vjp)(point.moving.function, point.moving.leaves, **point.options)
+    pullback = cast("Any", jax.tree_util.Partial)(_Pullback(point.moving.skeleton), pull)
+    return point.with_aux((result, pullback, *aux))
+
+
+def linearize(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+    """The value of a function and its derivative there as a linear function, as `jax.linearize`.
+
+    What is differentiated is read from the type hints by the rule of `annotax.grad`; arguments go in as the function
+    takes them, by keyword too.
+
+    Arguments:
+        function: The function, with or without annotax transforms.
+        args: Its positional arguments.
+        kwargs: Its keyword arguments.
+
+    Returns:
+        `(result, linear)`, and `(result, linear, aux)` if components are marked `Aux`. `linear(*tangents)` takes one
+        tangent for each differentiable parameter, in the order of the signature, and returns the tangent of the result.
+
+    Raises:
+        MarkerError: If there is nothing to differentiate.
+        DifferentiationError: If the values hold nothing to differentiate.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> def scaled(x: jax.Array, *, by: annotax.NoDiff[float]) -> jax.Array:
+        ...     return by * x
+        >>> result, linear = annotax.linearize(scaled, jnp.ones(2), by=3.0)
+        >>> linear(jnp.array([1.0, 10.0])).tolist()
+        [3.0, 30.0]
+    """
+    point = _Point(_Linearize(), function, lambda pipeline: pipeline.bind(*args, **kwargs))
+    result, push, *aux = cast("Any", jax.linearize)(point.moving.function, point.moving.leaves, **point.options)
+    linear = cast("Any", jax.tree_util.Partial)(_Pushforward(point.moving.skeleton), push)
+    return point.with_aux((result, linear, *aux))
+
+
+def jvp(
+    function: Callable[..., Any],
+    primals: Sequence[Any] | Mapping[str, Any],
+    tangents: Sequence[Any] | Mapping[str, Any],
+) -> tuple[Any, ...]:
+    """The value of a function and its derivative in one direction, as `jax.jvp`.
+
+    What is differentiated is read from the type hints by the rule of `annotax.grad`.
+
+    Arguments:
+        function: The function, with or without annotax transforms.
+        primals: Its arguments, one for each parameter: a tuple in the order of the signature, from the front, or a dict
+            by name. `*args` is one tuple, `**kwargs` one dict. Parameters left out take their default.
+        tangents: One for each differentiable parameter: a tuple in the order of the signature, or a dict by name. It
+            has the structure of the argument; at leaves that have no derivative anything may stand.
+
+    Returns:
+        `(result, tangent of the result)`, and `(result, tangent, aux)` if components are marked `Aux`.
+
+    Raises:
+        MarkerError: If there is nothing to differentiate.
+        DifferentiationError: If primals or tangents are not those of the parameters, or hold nothing to differentiate.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> def scaled(x: jax.Array, *, by: annotax.NoDiff[float] = 3.0) -> jax.Array:
+        ...     return by * x
+        >>> result, tangent = annotax.jvp(scaled, {"x": jnp.ones(2)}, {"x": jnp.array([1.0, 10.0])})
+        >>> tangent.tolist()
+        [3.0, 30.0]
+    """
+    point = _Point(_Jvp(), function, lambda pipeline: _slots(pipeline.require_contract(), primals))
+    directions = _tangents(point.contract, point.differentiated.indices, tangents)
+    moving = point.moving
+    results = cast("Any", jax.jvp)(
+        moving.function, (moving.leaves,), (moving.skeleton.taken(directions),), **point.options
+    )
+    return point.with_aux(results)
+
+
+def _slots(contract: Contract, primals: Sequence[Any] | Mapping[str, Any]) -> list[Any]:
+    given = _by_name("primals", contract, contract.names, primals)
+    slots: list[Any] = []
+    for parameter in contract:
+        if parameter.name in given:
+            slots.append(given[parameter.name])
+        elif parameter.kind is SignatureParameter.VAR_POSITIONAL:
+            slots.append(())
+        elif parameter.kind is SignatureParameter.VAR_KEYWORD:
+            slots.append({})
+        elif parameter.default is not SignatureParameter.empty:
+            slots.append(parameter.default)
+        else:
+            raise _mismatch("primals", contract, f"no value for parameter {parameter.name}", contract.names)
+    return slots
+
+
+def _tangents(contract: Contract, indices: Sequence[int], tangents: Sequence[Any] | Mapping[str, Any]) -> list[Any]:
+    names = [contract.parameters[i].name for i in indices]
+    given = _by_name("tangents", contract, names, tangents)
+    missing = [name for name in names if name not in given]
+    if missing:
+        raise _mismatch("tangents", contract, f"no tangent for parameter {missing[0]}", names)
+    return [given[name] for name in names]
+
+
+def _by_name(
+    what: str, contract: Contract, names: Sequence[str], values: Sequence[Any] | Mapping[str, Any]
+) -> Mapping[str, Any]:
+    if isinstance(values, Mapping):
+        unknown = [name for name in values if name not in names]
+        if unknown:
+            raise _mismatch(what, contract, f"a value for {unknown[0]!r}", names)
+        return values
+    if len(values) > len(names):
+        raise _mismatch(what, contract, f"{len(values)} values", names)
+    return dict(zip(names, values, strict=False))
+
+
+def _mismatch(what: str, contract: Contract, got: str, names: Sequence[str]) -> DifferentiationError:
+    of_which = "parameters" if what == "primals" else "differentiable parameters"
+    return DifferentiationError(
+        message(
+            contract.where,
+            f"the {what} of jvp are not those of its {of_which}",
+            got=got,
+            expected=f"{of_which} {', '.join(names)}",
+            fix="give a tuple in the order of the signature, or a dict by name",
+        )
+    )

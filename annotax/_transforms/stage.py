@@ -1,0 +1,132 @@
+"""`eval_shape` and `make_jaxpr`: what a function would do, without doing it, for arguments in any spelling."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast, overload
+
+import jax
+
+from annotax._checks import TypeCheckerOption
+from annotax._contract import Contract, Result
+from annotax._markers import Static
+from annotax._partition import Partition, with_structures
+from annotax._transform import DEFAULT, Transform, makes, pipeline_for
+
+
+def eval_shape(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """The shapes and dtypes of what a function returns, without computing it, as `jax.eval_shape`.
+
+    Parameters marked `Static`, and values that can never be traced, are constants.
+
+    Arguments:
+        function: The function, with or without annotax transforms.
+        args: Its positional arguments, arrays or `jax.ShapeDtypeStruct`s in their place.
+        kwargs: Its keyword arguments, likewise.
+
+    Returns:
+        A pytree of `jax.ShapeDtypeStruct`.
+
+    Raises:
+        StaticValueError: If a static value is unhashable, an array or a tracer.
+        CheckError: If a value does not fit its hint.
+
+    Example:
+        >>> import annotax, jax
+        >>> def repeated(x: jax.Array, *, times: annotax.Static[int]) -> jax.Array:
+        ...     return jax.numpy.tile(x, times)
+        >>> annotax.eval_shape(repeated, jax.ShapeDtypeStruct((2,), "float32"), times=3)
+        ShapeDtypeStruct(shape=(6,), dtype=float32)
+    """
+    pipeline = pipeline_for(function)
+    core, contract = pipeline.built
+    structures, arguments = Partition(contract).split(pipeline.bind(*args, **kwargs), whole=True)
+    return jax.eval_shape(functools.partial(with_structures(core, contract), structures), *arguments)
+
+
+@dataclass(frozen=True)
+class MakeJaxpr(Transform):
+    """The transform that `make_jaxpr` makes; see there."""
+
+    return_shape: bool = False
+    axis_env: tuple[tuple[Any, int], ...] = ()
+    typechecker: TypeCheckerOption = DEFAULT
+
+    name: ClassVar[str] = "make_jaxpr"
+
+    def check(self, contract: Contract) -> Contract:
+        """The result is a jaxpr."""
+        return contract.returning(Result())
+
+    def given(self, contract: Contract) -> Mapping[str, Any]:
+        """The arguments of `jax.make_jaxpr`."""
+        axis_env = {"axis_env": list(self.axis_env)} if self.axis_env else {}
+        shape = {"return_shape": True} if self.return_shape else {}
+        return {"static_argnums": contract.indices(Static), **axis_env, **shape}
+
+    def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
+        """Stage the core out."""
+        partition = Partition(contract)
+        options = {**self.given(contract), "static_argnums": (0,)}
+        staged = cast("Any", jax.make_jaxpr)(with_structures(core, contract), **options)
+
+        def call(*slots: Any) -> Any:
+            structures, arguments = partition.split(slots, whole=True)
+            return staged(structures, *arguments)
+
+        return call, self.check(contract)
+
+
+@overload
+def make_jaxpr(
+    function: Callable[..., Any],
+    /,
+    *,
+    return_shape: bool = ...,
+    axis_env: Mapping[Any, int] | None = ...,
+    typechecker: TypeCheckerOption = ...,
+) -> Callable[..., Any]: ...
+
+
+@overload
+def make_jaxpr(
+    *, return_shape: bool = ..., axis_env: Mapping[Any, int] | None = ..., typechecker: TypeCheckerOption = ...
+) -> MakeJaxpr: ...
+
+
+@makes(MakeJaxpr)
+def make_jaxpr(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    return_shape: bool = False,
+    axis_env: Mapping[Any, int] | None = None,
+    typechecker: TypeCheckerOption = DEFAULT,
+) -> Any:
+    """The jaxpr of a function, as `jax.make_jaxpr`, for a call in any spelling.
+
+    Parameters marked `Static`, and values that can never be traced, are constants.
+
+    Arguments:
+        function: The function, with or without annotax transforms; left out, `make_jaxpr(...)` is a decorator.
+        return_shape: As in `jax.make_jaxpr`: return `(jaxpr, shapes of the result)`.
+        axis_env: Names and sizes of mapped axes that the function uses.
+        typechecker: Checks arguments and results while tracing; see `annotax.jit`.
+
+    Returns:
+        A function with the signature of the given one that returns its jaxpr.
+
+    Raises:
+        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
+
+    Example:
+        >>> import annotax, jax
+        >>> def power(x: jax.Array, *, n: annotax.Static[int] = 2) -> jax.Array:
+        ...     return x**n
+        >>> len(annotax.make_jaxpr(power)(2.0, n=3).eqns)
+        1
+    """
+    step = MakeJaxpr(return_shape, tuple((axis_env or {}).items()), typechecker)
+    return step if function is None else step(function)
