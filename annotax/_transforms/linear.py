@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter as SignatureParameter
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import jax
 
