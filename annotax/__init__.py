@@ -4,14 +4,32 @@ A parameter's type hint carries what every JAX transform must know about it, and
 own arguments. See the README for the idea in one snippet, and `annotax.transform` for the way in.
 """
 
+from jax.sharding import PartitionSpec
+
 from annotax._checks import TypeChecker, TypeCheckerOption
 from annotax._contract import Contract, Parameter, Result, Role
-from annotax._errors import AnnotaxError, CheckError, DifferentiationError, MarkerError, StaticValueError
+from annotax._errors import (
+    AnnotaxError,
+    AxisError,
+    CheckError,
+    DifferentiationError,
+    MarkerError,
+    ShardingError,
+    StaticValueError,
+)
 from annotax._explain import Explanation, explain
 from annotax._markers import Aux, Axis, Diff, Donate, Marker, NoDiff, Static
 from annotax._transform import Transform, transform
+from annotax._transforms.checkpoint import checkpoint, remat
+from annotax._transforms.custom import custom_jvp, custom_vjp
 from annotax._transforms.grad import grad, value_and_grad
+from annotax._transforms.jacobian import hessian, jacfwd, jacobian, jacrev
 from annotax._transforms.jit import Compiled, Lowered, Traced, jit
+from annotax._transforms.linear import jvp, linearize, vjp
+from annotax._transforms.pmap import pmap
+from annotax._transforms.sharding import shard_map
+from annotax._transforms.stage import eval_shape, make_jaxpr
+from annotax._transforms.vmap import vmap
 
 __version__ = "0.1.0"
 
@@ -19,6 +37,7 @@ __all__ = [
     "AnnotaxError",
     "Aux",
     "Axis",
+    "AxisError",
     "CheckError",
     "Compiled",
     "Contract",
@@ -31,17 +50,35 @@ __all__ = [
     "MarkerError",
     "NoDiff",
     "Parameter",
+    "PartitionSpec",
     "Result",
     "Role",
+    "ShardingError",
     "Static",
     "StaticValueError",
     "Traced",
     "Transform",
     "TypeChecker",
     "TypeCheckerOption",
+    "checkpoint",
+    "custom_jvp",
+    "custom_vjp",
+    "eval_shape",
     "explain",
     "grad",
+    "hessian",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
     "jit",
+    "jvp",
+    "linearize",
+    "make_jaxpr",
+    "pmap",
+    "remat",
+    "shard_map",
     "transform",
     "value_and_grad",
+    "vjp",
+    "vmap",
 ]

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, get_args, get_origin
 
 import jax
 import numpy as np
+from jax.sharding import PartitionSpec
 
 from annotax._errors import MarkerError, message
 from annotax._hints import (
@@ -124,6 +125,7 @@ class Contract:
         result: What the function returns; a transform changes it (after `grad` it no longer is the loss).
         is_checked: Whether the hints describe the values, so that they can be checked.
         pending: Why a hint could not be read yet, or `None`. It is read again at the first call.
+        is_laid_out: Whether a transform has the layouts in the hints imposed (`jit`).
     """
 
     where: str
@@ -132,6 +134,7 @@ class Contract:
     result: Result = Result()
     is_checked: bool = True
     pending: str | None = None
+    is_laid_out: bool = False
 
     def __iter__(self) -> Iterator[Parameter]:
         return iter(self.parameters)
@@ -242,6 +245,7 @@ _CONTRADICTIONS: tuple[tuple[Any, Any, str], ...] = (
     (Static, Donate, "a static value has no buffers to give away: drop one of the two"),
     (Static, Diff, "a static value is never traced, so it has no gradient: drop one of the two"),
     (Static, Axis, "a static value is shared by the whole batch: drop the Axis"),
+    (Static, PartitionSpec, "a static value is no array and has no layout: drop one of the two"),
     (NoDiff, Diff, "they say opposite things: drop one of the two"),
 )
 
@@ -293,6 +297,16 @@ def _check_consistent(callee: Callee, parameter: Parameter) -> None:
                     fix=because,
                 )
             )
+    layouts = [role for role in parameter.roles if role.is_of(PartitionSpec)]
+    if len(layouts) > 1:
+        raise MarkerError(
+            message(
+                callee.where,
+                f"parameter {parameter.name} has two layouts",
+                got=", ".join(repr(role.marker) for role in layouts),
+                fix="keep one PartitionSpec",
+            )
+        )
     if parameter.role(Donate) is not None:
         check_donated(callee.where, parameter)
 

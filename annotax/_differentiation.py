@@ -14,6 +14,7 @@ import jax
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Parameter, Result, Role, Selector, selectors
 from annotax._errors import DifferentiationError, MarkerError, message
+from annotax._layout import impose, spec_of
 from annotax._markers import Aux, Diff, NoDiff, Static
 from annotax._normal import named_as
 from annotax._transform import DEFAULT, Transform
@@ -150,6 +151,8 @@ class Differentiated:
         self.indices, self.is_bare = step.differentiated(contract)
         self.must_have = self.indices if step.wrt is not None or contract.indices(Diff) else ()
         self.auxiliary = step.auxiliary(contract)
+        parameters = [contract.parameters[i] for i in self.indices] if contract.is_laid_out else []
+        self.specs = {i: spec for i, p in enumerate(parameters) if (spec := spec_of(p)) is not None}
         self.value_first = core
         if self.auxiliary:
             value = next(i for i in range(len(self.auxiliary) + 1) if i not in self.auxiliary)
@@ -165,6 +168,15 @@ class Differentiated:
         if len(self.auxiliary) == 1:
             return returned[self.auxiliary[0]]
         return tuple(returned[i] for i in self.auxiliary)
+
+    def laid_out(self, gradient: Any) -> Any:
+        """A gradient with the layouts of its parameters, where the pipeline imposes layouts."""
+        if not self.specs:
+            return gradient
+        parts = list((gradient,) if self.is_bare else gradient)
+        for position, spec in self.specs.items():
+            parts[position] = impose(parts[position], spec, self.contract, f"gradient {position}")
+        return parts[0] if self.is_bare else tuple(parts)
 
     def takes(self, leaf: Any) -> bool:
         """Whether JAX differentiates a leaf."""

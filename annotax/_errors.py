@@ -33,12 +33,16 @@ class AxisError(AnnotaxError, ValueError):
     """A value that a batching transform cannot map along the axis that it was told; raised at the call."""
 
 
+class ShardingError(AnnotaxError, ValueError):
+    """A value that cannot be laid out as a `PartitionSpec` in the hints says; raised while tracing."""
+
+
 class DifferentiationError(AnnotaxError, TypeError):
     """Values in which there is nothing to differentiate; raised at the call."""
 
 
 # Tracebacks should name the classes where users import them from.
-for _error in (AnnotaxError, MarkerError, CheckError, StaticValueError, AxisError, DifferentiationError):
+for _error in (AnnotaxError, MarkerError, CheckError, StaticValueError, AxisError, ShardingError, DifferentiationError):
     _error.__module__ = "annotax"
 del _error
 

@@ -24,7 +24,7 @@ import numpy as np
 import typing_extensions
 from typing_extensions import TypeAliasType
 
-from annotax._markers import Marker
+from annotax._markers import Marker, is_marker
 
 
 class _Empty:
@@ -248,8 +248,8 @@ def take_apart(hint: Any) -> tuple[Any, tuple[Marker, ...]]:
             return _with_metadata(Any, foreign), (hint, *markers)
         if get_origin(hint) is Annotated:
             metadata = hint.__metadata__
-            markers = (*(m for m in metadata if isinstance(m, Marker)), *markers)
-            foreign = (*(m for m in metadata if not isinstance(m, Marker)), *foreign)
+            markers = (*(m for m in metadata if is_marker(m)), *markers)
+            foreign = (*(m for m in metadata if not is_marker(m)), *foreign)
             hint = hint.__origin__
             continue
         opened = _unaliased(hint)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
+from jax.sharding import PartitionSpec
+
 T = TypeVar("T")
 
 
@@ -86,6 +88,11 @@ else:
         Write `-> tuple[Array, Aux[Metrics]]` or `-> tuple[Array, Annotated[Metrics, Aux]]`.
         """,
     )
+
+
+def is_marker(metadata: Any) -> bool:
+    """Whether metadata of an `Annotated` is of the vocabulary: a marker, or JAX's own `PartitionSpec`."""
+    return isinstance(metadata, (Marker, PartitionSpec))
 
 
 class Axis(Marker):

@@ -24,6 +24,7 @@ from annotax._checks import (
 )
 from annotax._contract import Contract, read
 from annotax._errors import AnnotaxError
+from annotax._layout import lay_out
 from annotax._normal import MEMO, PIPELINE, as_slots, make_binder, make_core, make_face
 from annotax._signature import Callee, callee
 
@@ -307,7 +308,8 @@ class Pipeline:
     def _build(self, transforms: tuple[Transform, ...]) -> tuple[Any, Contract]:
         """The core and contract of some of the innermost transforms, built or remembered."""
         # Options flow inward (`jit(static="n")` takes `n` from the `grad` inside), so the contract is part of the key.
-        key = (transforms, self.checker, tuple(parameter.roles for parameter in self.contract))
+        roles = tuple(parameter.roles for parameter in self.contract)
+        key = (transforms, self.checker, roles, self.contract.is_laid_out)
         try:
             known = self._memo.cores.get(key)
         except TypeError:  # an unhashable option: not shared
@@ -324,7 +326,7 @@ class Pipeline:
         core = make_core(
             self.callee, argument_check(self.contract, self.checker), result_check(self.contract, self.checker)
         )
-        return in_shape_context(core, self.contract), self.contract
+        return lay_out(in_shape_context(core, self.contract), self.contract), self.contract
 
     def face(self) -> types.FunctionType:
         """The function that the user gets; the same one while it is alive."""

@@ -26,11 +26,11 @@ class Grad(Differentiation):
         # As `jax.grad` does; the value is computed all the same.
         call = differentiated.direct_or_partly(jax.value_and_grad)
         if not differentiated.auxiliary:
-            return lambda *slots: call(slots)[1], self.check(contract)
+            return lambda *slots: differentiated.laid_out(call(slots)[1]), self.check(contract)
 
         def gradient_and_aux(*slots: Any) -> Any:
             (_, returned), gradient = call(slots)
-            return gradient, differentiated.aux_of(returned)
+            return differentiated.laid_out(gradient), differentiated.aux_of(returned)
 
         return gradient_and_aux, self.check(contract)
 
@@ -50,12 +50,10 @@ class ValueAndGrad(Differentiation):
         """Differentiate the core."""
         differentiated = Differentiated(core, contract, self)
         call = differentiated.direct_or_partly(jax.value_and_grad)
-        if not differentiated.auxiliary:
-            return lambda *slots: call(slots), self.check(contract)
 
         def returned_and_gradient(*slots: Any) -> Any:
-            (_, returned), gradient = call(slots)
-            return returned, gradient
+            returned, gradient = call(slots)
+            return returned[1] if differentiated.auxiliary else returned, differentiated.laid_out(gradient)
 
         return returned_and_gradient, self.check(contract)
 

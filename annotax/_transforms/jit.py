@@ -6,6 +6,7 @@ the values in it (found by looking at them): then the leaves that cannot be trac
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -14,13 +15,15 @@ from inspect import Parameter as SignatureParameter
 from typing import Any, ClassVar, TypeVar, cast, overload
 
 import jax
+from jax.sharding import Mesh, PartitionSpec
 
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Parameter, Role, Selector, check_donated, selectors
 from annotax._errors import MarkerError, StaticValueError, message
 from annotax._hints import EMPTY, may_be_unstrict
+from annotax._layout import ambient
 from annotax._markers import Axis, Diff, Donate, NoDiff, Static
-from annotax._normal import as_slots, make_encoder
+from annotax._normal import as_slots, make_encoder, named_as
 from annotax._partition import Partition, is_inferred, slot_holds_traceable, with_structures
 from annotax._transform import DEFAULT, Pipeline, Transform, makes, unpickled_entry
 from annotax._tree import Constant, describe
@@ -34,6 +37,7 @@ class Jit(Transform):
 
     static: tuple[Selector, ...] = ()
     donate: tuple[Selector, ...] | None = None
+    mesh: Mesh | None = None
     options: tuple[tuple[str, Any], ...] = ()
     typechecker: TypeCheckerOption = DEFAULT
 
@@ -41,10 +45,11 @@ class Jit(Transform):
     methods: ClassVar[tuple[str, ...]] = ("lower", "trace", "eval_shape", "clear_cache")
 
     def declare(self, contract: Contract) -> Contract:
-        """Make the parameters named by `static=` static for the whole pipeline."""
+        """Make the parameters named by `static=` static for the whole pipeline, and have its layouts imposed."""
         indices = contract.select(self.static, "jit(static=...)")
         role = Role(Static, "named by jit(static=...)")
-        return contract.change(indices, role, replacing=(Donate, Diff, NoDiff, Axis))
+        replacing = (Donate, Diff, NoDiff, Axis, PartitionSpec)
+        return dataclasses.replace(contract.change(indices, role, replacing=replacing), is_laid_out=True)
 
     def check(self, contract: Contract) -> Contract:
         """See that what is donated exists and is not static."""
@@ -61,7 +66,7 @@ class Jit(Transform):
 
     def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
         """Compile the core."""
-        return _JitCore(core, contract, self.given(contract)), contract
+        return _JitCore(core, contract, self.given(contract), self.mesh), contract
 
     def _donated(self, contract: Contract) -> tuple[int, ...]:
         if self.donate is None:
@@ -86,33 +91,40 @@ class Jit(Transform):
 class _JitCore:
     """What `jit` makes of a core: a fast entry for the face, and the careful road beside it."""
 
-    def __init__(self, core: Callable[..., Any], contract: Contract, given: Mapping[str, Any]) -> None:
+    def __init__(
+        self, core: Callable[..., Any], contract: Contract, given: Mapping[str, Any], mesh: Mesh | None = None
+    ) -> None:
         self.core = core
         self.contract = contract
-        self.given = given
+        self.given: dict[str, Any] = {"donate_argnums": (), **given}
+        self.mesh = mesh
         self.partition = Partition(contract)
         self.meets_mixed_values = False
         self.encoders = {
             i: encode for i in contract.indices(Static) if (encode := _encoder(contract.parameters[i])) is not None
         }
         as_slots(self, inspect.unwrap(core), contract.names)
-        compiled = jax.jit(self._decoding() if self.encoders or self.partition.inferred else core, **given)
+        compiled = jax.jit(self._decoding() if self.encoders or self.partition.inferred else core, **self.given)
         # A PjitFunction would pickle what was compiled, and with it everything that it refers to.
         compiled.__reduce_ex__ = lambda protocol: (unpickled_entry, ())  # type: ignore[method-assign]
         self.compiled: Any = compiled
         self.entry: Any = compiled
         if self.encoders:
             self.entry = _EncodedEntry(make_encoder(contract.where, contract.names, compiled, self.encoders))
+        self._fast = self.entry
+        if mesh is not None:  # which has to be made the ambient one for each call
+            self.entry = None
 
     def __call__(self, *slots: Any) -> Any:
-        if not self.meets_mixed_values:
-            try:
-                return self.entry(*slots)
-            except Exception:
-                if not self.refused(slots):
-                    raise
-        jitted, arguments = self._prepared(slots)
-        return jitted(*arguments)
+        with ambient(self.mesh):
+            if not self.meets_mixed_values:
+                try:
+                    return self._fast(*slots)
+                except Exception:
+                    if not self.refused(slots):
+                        raise
+            jitted, arguments = self._prepared(slots)
+            return jitted(*arguments)
 
     @property
     def found(self) -> Mapping[str, str]:
@@ -167,17 +179,20 @@ class _JitCore:
     def eval_shape(self, pipeline: Pipeline, args: Any, kwargs: Any) -> Any:
         """See `jax.eval_shape`."""
         jitted, arguments, _ = self.prepared(pipeline, args, kwargs)
-        return jitted.eval_shape(*arguments)
+        with ambient(self.mesh):
+            return jitted.eval_shape(*arguments)
 
     def trace(self, pipeline: Pipeline, args: Any, kwargs: Any) -> Traced:
         """See `jax.stages.Traced`."""
         jitted, arguments, call = self.prepared(pipeline, args, kwargs)
-        return Traced(jitted.trace(*arguments), call)
+        with ambient(self.mesh):
+            return Traced(jitted.trace(*arguments), call)
 
     def lower(self, pipeline: Pipeline, args: Any, kwargs: Any) -> Lowered:
         """See `jax.stages.Lowered`."""
         jitted, arguments, call = self.prepared(pipeline, args, kwargs)
-        return Lowered(jitted.lower(*arguments), call)
+        with ambient(self.mesh):
+            return Lowered(jitted.lower(*arguments), call)
 
     def clear_cache(self, pipeline: Pipeline, args: Any, kwargs: Any) -> None:
         """Forget what was compiled."""
@@ -198,6 +213,17 @@ class _JitCore:
         """What to call, with which arguments, and how calls of what is compiled ahead of time will go."""
         jitted, arguments = self._prepared(pipeline.bind(*args, **kwargs))
         return jitted, arguments, _Call(self, pipeline, self.split_call(jitted, arguments)[0])
+
+
+def compiled_core(
+    core: Callable[..., Any],
+    named: Callable[..., Any],
+    contract: Contract,
+    given: Mapping[str, Any],
+    mesh: Mesh | None = None,
+) -> Callable[..., Any]:
+    """What `jit` makes of a core that another transform built, under the names of the core inside of it."""
+    return _JitCore(named_as(core, named), contract, given, mesh)
 
 
 class _EncodedEntry(functools.partial[Any]):
@@ -293,6 +319,7 @@ def jit(
     *,
     static: Selector | Sequence[Selector] = ...,
     donate: Selector | Sequence[Selector] | None = ...,
+    mesh: Mesh | None = ...,
     inline: bool = ...,
     keep_unused: bool = ...,
     compiler_options: Mapping[str, Any] | None = ...,
@@ -305,6 +332,7 @@ def jit(
     *,
     static: Selector | Sequence[Selector] = ...,
     donate: Selector | Sequence[Selector] | None = ...,
+    mesh: Mesh | None = ...,
     inline: bool = ...,
     keep_unused: bool = ...,
     compiler_options: Mapping[str, Any] | None = ...,
@@ -319,6 +347,7 @@ def jit(
     *,
     static: Selector | Sequence[Selector] = (),
     donate: Selector | Sequence[Selector] | None = None,
+    mesh: Mesh | None = None,
     inline: bool = False,
     keep_unused: bool = False,
     compiler_options: Mapping[str, Any] | None = None,
@@ -334,6 +363,8 @@ def jit(
         function: The function; left out, `jit(...)` is a decorator.
         static: Parameters to make static besides those marked, by name or index into the signature.
         donate: Parameters to donate besides those marked; an empty sequence donates nothing.
+        mesh: The mesh on which the layouts in the hints (`Annotated[Array, PartitionSpec("data")]`) are imposed; left
+            out, the ambient one of `jax.set_mesh`. Without any mesh they say nothing.
         inline: As in `jax.jit`: inline the function into the jaxpr that calls it.
         keep_unused: As in `jax.jit`: keep arguments that the function does not use.
         compiler_options: As in `jax.jit`: options for the compiler.
@@ -348,6 +379,7 @@ def jit(
         MarkerError: At decoration, for markers or options that cannot be honoured.
         StaticValueError: At a call whose static value is unhashable, an array or a tracer.
         CheckError: At a call that is traced with a value that does not fit its hint.
+        ShardingError: At a call that is traced with an array that the mesh cannot split as its hint says.
 
     Example:
         >>> import annotax, jax
@@ -365,6 +397,7 @@ def jit(
     step = Jit(
         static=selectors(static),
         donate=None if donate is None else selectors(donate),
+        mesh=mesh,
         options=tuple((name, value) for name, value in options.items() if value),
         typechecker=typechecker,
     )

@@ -1,0 +1,167 @@
+"""Layouts: a `PartitionSpec` in a hint, imposed on values while they are traced.
+
+`lay_out` imposes them at the entry and the exit of the user's function, from the mesh that is ambient there, not by
+`in_shardings`: so keyword calls work, a function runs unchanged without a mesh, and a gradient keeps the layout of its
+parameter, for the transpose of a constraint is the same constraint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, cast
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, PartitionSpec
+
+from annotax._contract import Contract, Parameter, Result
+from annotax._errors import ShardingError, message
+from annotax._normal import named_as
+from annotax._tree import describe, is_traceable, leaves_with_paths
+
+_SPEC: Any = PartitionSpec  # untyped in some versions of JAX
+
+
+def spec_of(parameter: Parameter | Result) -> Any:
+    """The layout in the hint of a parameter or a result, or `None`."""
+    return next((role.marker for role in parameter.roles if role.is_of(PartitionSpec)), None)
+
+
+def lay_out(core: Callable[..., Any], contract: Contract) -> Callable[..., Any]:
+    """The core with its layouts imposed on what goes in and what comes out; itself if there are none to impose."""
+    specs = {i: spec for i, parameter in enumerate(contract) if (spec := spec_of(parameter)) is not None}
+    if not contract.is_laid_out or not (specs or _has_spec(contract.result)):
+        return core
+
+    def laid_out(*slots: Any) -> Any:
+        values = list(slots)
+        for i, spec in specs.items():
+            values[i] = impose(values[i], spec, contract, contract.parameters[i].name)
+        return impose_result(core(*values), contract.result, contract)
+
+    return cast("Callable[..., Any]", named_as(laid_out, core))
+
+
+def impose_result(value: Any, result: Result, contract: Contract, path: str = "result") -> Any:
+    """What a function returned, laid out as its hint says, component by component."""
+    spec = spec_of(result)
+    if spec is not None:
+        return impose(value, spec, contract, path)
+    if result.components is None or not _has_spec(result) or not isinstance(value, tuple):
+        return value
+    parts = enumerate(zip(cast("Any", value), result.components, strict=True))
+    return tuple(impose_result(part, component, contract, f"{path}[{i}]") for i, (part, component) in parts)
+
+
+def _has_spec(result: Result) -> bool:
+    return spec_of(result) is not None or any(map(_has_spec, result.components or ()))
+
+
+def impose(value: Any, spec: Any, contract: Contract, path: str) -> Any:
+    """Every array of a value laid out by a `PartitionSpec` on the ambient mesh, or the value itself without one.
+
+    Raises:
+        ShardingError: If the mesh, the rank or the shape of an array does not allow it.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty:
+        return value
+    check_spec(value, spec, contract, path, mesh)
+    kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
+    explicit, automatic = (_only(spec, kinds, kind) for kind in (AxisType.Explicit, AxisType.Auto))
+
+    def imposed(leaf: Any) -> Any:
+        if not is_traceable(leaf):
+            return leaf
+        if AxisType.Explicit in kinds.values():
+            leaf = cast("Any", jax.sharding).reshard(leaf, explicit)
+        # Manual axes, those of a surrounding `shard_map`, have been dropped: there a value is its own shard.
+        if any(kind is AxisType.Auto for kind in kinds.values()) and (any(automatic) or not any(explicit)):
+            leaf = cast("Any", jax.lax).with_sharding_constraint(leaf, automatic)
+        return leaf
+
+    return jax.tree.map(imposed, value)
+
+
+def _only(spec: Any, kinds: dict[Any, Any], kind: Any) -> Any:
+    """The spec with the mesh axes of one kind alone."""
+
+    def kept(entry: Any) -> Any:
+        if isinstance(entry, tuple):
+            names = tuple(name for name in cast("Any", entry) if kinds.get(name) is kind)
+            return names or None
+        return entry if entry in (None, PartitionSpec.UNCONSTRAINED) or kinds.get(entry) is kind else None
+
+    return _SPEC(*map(kept, spec))
+
+
+@contextlib.contextmanager
+def ambient(mesh: Mesh | None) -> Generator[None]:
+    """A block in which a mesh is the ambient one; `None` leaves it as it is."""
+    if mesh is None or jax.sharding.get_abstract_mesh() == mesh.abstract_mesh:
+        yield
+        return
+    context: Any
+    try:
+        context = jax.set_mesh(mesh)
+    except ValueError:  # not allowed while tracing; the abstract mesh does there
+        context = jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
+    with context:
+        yield
+
+
+def check_spec(value: Any, spec: Any, contract: Contract, path: str, mesh: Any) -> None:
+    """See that every array of a value can be laid out by a `PartitionSpec` on a mesh.
+
+    Raises:
+        ShardingError: Naming the argument and what stands in the way.
+    """
+    sizes = dict(zip(mesh.axis_names, mesh.axis_sizes, strict=True))
+    groups = [_names(entry) for entry in spec]
+    names = [name for group in groups for name in group]
+
+    def error(problem: str, got: str, expected: str, fix: str) -> ShardingError:
+        return ShardingError(message(contract.where, problem, got=got, expected=expected, fix=fix))
+
+    unknown = [name for name in names if name not in sizes]
+    if unknown:
+        axes = ", ".join(repr(name) for name in sizes)
+        raise error(
+            f"the layout of {path} names the axis {unknown[0]!r}, which the mesh lacks",
+            repr(spec),
+            f"axes of the mesh: {axes}",
+            "name an axis of the mesh, or make the mesh with that axis",
+        )
+    if len(set(names)) < len(names):
+        raise error(
+            f"the layout of {path} names a mesh axis twice",
+            repr(spec),
+            "each axis of the mesh at most once",
+            "split each dimension over other axes",
+        )
+    for leaf_path, leaf in leaves_with_paths(path, value):
+        shape: tuple[int, ...] = np.shape(leaf) if is_traceable(leaf) else ()
+        if len(groups) > len(shape):
+            raise error(
+                f"the layout of {leaf_path} has more entries than the array has dimensions",
+                f"{spec!r} for {describe(leaf)}",
+                f"at most {len(shape)} entries",
+                "leave entries out, or mark the arrays one by one",
+            )
+        for dimension, (size, group) in enumerate(zip(shape, groups, strict=False)):
+            parts = math.prod(sizes[name] for name in group)
+            if size % parts:
+                raise error(
+                    f"dimension {dimension} of {leaf_path} cannot be split into {parts} equal parts",
+                    f"{spec!r} for {describe(leaf)} on a mesh of {dict(sizes)}",
+                    f"a multiple of {parts}",
+                    "pad the array, or split another dimension",
+                )
+
+
+def _names(entry: Any) -> Sequence[Any]:
+    if entry is None or entry is PartitionSpec.UNCONSTRAINED:
+        return ()
+    return cast("Sequence[Any]", entry) if isinstance(entry, tuple) else (entry,)

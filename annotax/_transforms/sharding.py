@@ -1,0 +1,168 @@
+"""`shard_map`: one program a device, with the layouts of arguments and result read from the type hints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, cast, overload
+
+import jax
+from jax.sharding import AbstractMesh, AxisType, Mesh, PartitionSpec
+
+from annotax._checks import TypeCheckerOption
+from annotax._contract import Contract, Result, Selector
+from annotax._layout import check_spec, impose, spec_of
+from annotax._markers import Static
+from annotax._partition import Partition
+from annotax._transform import DEFAULT, Transform, makes
+from annotax._transforms.jit import compiled_core
+
+REPLICATED: Any = cast("Any", PartitionSpec)()
+
+
+@dataclass(frozen=True)
+class ShardMap(Transform):
+    """The transform that `shard_map` makes; see there."""
+
+    mesh: Mesh | AbstractMesh | None = None
+    in_specs: tuple[tuple[Selector, Any], ...] = ()
+    out_specs: Any = None
+    options: tuple[tuple[str, Any], ...] = ()
+    typechecker: TypeCheckerOption = DEFAULT
+
+    name: ClassVar[str] = "shard_map"
+
+    def check(self, contract: Contract) -> Contract:
+        """See that the overrides name parameters."""
+        self._in_specs(contract)
+        return contract
+
+    def given(self, contract: Contract) -> Mapping[str, Any]:
+        """The arguments of `jax.shard_map`."""
+        mesh = {} if self.mesh is None else {"mesh": self.mesh}
+        return {
+            "in_specs": self._in_specs(contract),
+            "out_specs": self._out_specs(contract.result),
+            **mesh,
+            **dict(self.options),
+        }
+
+    def _in_specs(self, contract: Contract) -> tuple[Any, ...]:
+        specs = [spec_of(parameter) for parameter in contract]
+        for selector, spec in self.in_specs:
+            specs[contract.index(selector, "shard_map(in_specs=...)")] = spec
+        return tuple(REPLICATED if spec is None else spec for spec in specs)
+
+    def _out_specs(self, result: Result) -> Any:
+        if self.out_specs is not None:
+            return self.out_specs
+        spec = spec_of(result)
+        if spec is not None or result.components is None:
+            return REPLICATED if spec is None else spec
+        return tuple(map(self._out_specs, result.components))
+
+    def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
+        """Run the core once for each device, always compiled: uncompiled a call takes a thousand times as long."""
+        partition = Partition(contract)
+        given = dict(self.given(contract))
+
+        def mapped(*slots: Any) -> Any:
+            mesh = jax.sharding.get_abstract_mesh() if self.mesh is None else _abstract(self.mesh)
+            if mesh.empty:  # a laptop: the layouts say nothing
+                return core(*slots)
+            structures, arguments = partition.split(slots, whole=True)
+            for i, (parameter, spec) in enumerate(zip(contract, given["in_specs"], strict=True)):
+                if isinstance(spec, PartitionSpec):
+                    check_spec(arguments[i], spec, contract, parameter.name, mesh)
+                    # On axes of type Explicit JAX wants the argument laid out so already.
+                    if AxisType.Explicit in mesh.axis_types:
+                        arguments[i] = impose(arguments[i], spec, contract, parameter.name)
+
+            def of_arguments(*arguments: Any) -> Any:
+                return core(*Partition.join(structures, arguments))
+
+            return cast("Any", jax.shard_map)(of_arguments, **given)(*arguments)
+
+        concrete = self.mesh if isinstance(self.mesh, Mesh) else None
+        return compiled_core(mapped, core, contract, {"static_argnums": contract.indices(Static)}, concrete), contract
+
+
+def _abstract(mesh: Mesh | AbstractMesh) -> AbstractMesh:
+    return mesh.abstract_mesh if isinstance(mesh, Mesh) else mesh
+
+
+@overload
+def shard_map(
+    function: Callable[..., Any],
+    /,
+    *,
+    mesh: Mesh | AbstractMesh | None = ...,
+    in_specs: Mapping[Selector, Any] | None = ...,
+    out_specs: Any = ...,
+    axis_names: Sequence[str] | None = ...,
+    check_vma: bool = ...,
+    typechecker: TypeCheckerOption = ...,
+) -> Callable[..., Any]: ...
+
+
+@overload
+def shard_map(
+    *,
+    mesh: Mesh | AbstractMesh | None = ...,
+    in_specs: Mapping[Selector, Any] | None = ...,
+    out_specs: Any = ...,
+    axis_names: Sequence[str] | None = ...,
+    check_vma: bool = ...,
+    typechecker: TypeCheckerOption = ...,
+) -> ShardMap: ...
+
+
+@makes(ShardMap)
+def shard_map(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    mesh: Mesh | AbstractMesh | None = None,
+    in_specs: Mapping[Selector, Any] | None = None,
+    out_specs: Any = None,
+    axis_names: Sequence[str] | None = None,
+    check_vma: bool = True,
+    typechecker: TypeCheckerOption = DEFAULT,
+) -> Any:
+    """Run a function on each device on its shards, as `jax.shard_map`, with the layouts read from its type hints.
+
+    `Annotated[Array, PartitionSpec("data")]` says how an argument, or a component of the result, is split; what has no
+    layout is replicated. Calls are compiled, and take keywords. Without any mesh the layouts say nothing and the
+    function runs as it is.
+
+    Arguments:
+        function: A function of the shards of one device; left out, `shard_map(...)` is a decorator.
+        mesh: The mesh; left out, the ambient one of `jax.set_mesh`.
+        in_specs: Layouts of single parameters, by name or index, in place of what their hints say.
+        out_specs: The layout of the result, as in `jax.shard_map`, in place of what its hint says.
+        axis_names: As in `jax.shard_map`: the mesh axes to map over; left out, all of them.
+        check_vma: As in `jax.shard_map`.
+        typechecker: Checks arguments and results of one device while tracing; see `annotax.jit`.
+
+    Returns:
+        A function with the signature of the given one, of whole arrays.
+
+    Raises:
+        MarkerError: At decoration, for markers or options that cannot be honoured.
+        ShardingError: At a call, for an argument that the mesh cannot split so.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> from typing import Annotated
+        >>> from jax.sharding import AxisType, PartitionSpec as P
+        >>> mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
+        >>> @annotax.shard_map(mesh=mesh)
+        ... def total(x: Annotated[jax.Array, P("data")], *, power: annotax.Static[int] = 1) -> jax.Array:
+        ...     return jax.lax.psum(jnp.sum(x**power), "data")
+        >>> float(total(jnp.arange(3.0), power=2))
+        5.0
+    """
+    options: dict[str, Any] = {} if axis_names is None else {"axis_names": frozenset(axis_names)}
+    options |= {} if check_vma else {"check_vma": False}
+    step = ShardMap(mesh, tuple((in_specs or {}).items()), out_specs, tuple(options.items()), typechecker)
+    return step if function is None else step(function)
