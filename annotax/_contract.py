@@ -351,7 +351,8 @@ def _result(callee: Callee, hint: Any) -> Result:
     bare, markers = take_apart(hint)
     if _AUX in markers:
         _misplaced(callee, Aux, hint)
-    parts = get_args(bare) if get_origin(bare) is tuple else ()
+    base = without_metadata(bare)
+    parts = get_args(base) if get_origin(base) is tuple else ()
     if not parts or Ellipsis in parts:
         return _component(callee, hint)
     roles = _component(callee, hint, nested=False).roles

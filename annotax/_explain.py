@@ -140,5 +140,5 @@ def _role(role: Role) -> str:
 
 def _inferred_rows(pipeline: Pipeline) -> Iterator[Row]:
     """What calls have shown so far: values that are static because they cannot be traced."""
-    for path, why in getattr(pipeline.__dict__.get("core"), "found", {}).items():
+    for path, why in pipeline.found.items():
         yield path, "", f"Static, inferred: {why}"

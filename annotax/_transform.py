@@ -305,6 +305,11 @@ class Pipeline:
         """The core of the whole pipeline."""
         return self.built[0]
 
+    @property
+    def found(self) -> Mapping[str, str]:
+        """What calls have shown to be static because it cannot be traced, with the reason, by path."""
+        return getattr(self.core, "found", {}) if "built" in self.__dict__ else {}
+
     def _build(self, transforms: tuple[Transform, ...]) -> tuple[Any, Contract]:
         """The core and contract of some of the innermost transforms, built or remembered."""
         # Options flow inward (`jit(static="n")` takes `n` from the `grad` inside), so the contract is part of the key.
