@@ -26,6 +26,7 @@ from annotax._contract import Contract, read
 from annotax._errors import AnnotaxError
 from annotax._layout import lay_out
 from annotax._normal import MEMO, PIPELINE, as_slots, make_binder, make_core, make_face
+from annotax._notes import note_deleted
 from annotax._signature import Callee, callee
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -368,7 +369,10 @@ class Pipeline:
         """Whether the fast entry failed for the values that it was given, so that `careful` may do better."""
         entry = getattr(self.core, "entry", None) if "built" in self.__dict__ else None
         called = _caller_globals().values()
-        return entry is not None and any(value is entry for value in called) and self.core.refused(slots)
+        if entry is not None and any(value is entry for value in called) and self.core.refused(slots):
+            return True
+        note_deleted(error, self.contract, slots)
+        return False
 
     def careful(self, slots: tuple[Any, ...]) -> Any:
         """Make a call again that was refused, and remember to look at the values first from now on."""
