@@ -24,6 +24,6 @@ def note_deleted(error: Exception, contract: Contract, slots: Sequence[Any]) -> 
     ]
     if gone:
         error.add_note(
-            f"{contract.where}(): deleted before this call, as what is donated to an earlier one is: {', '.join(gone)}.\n"
+            f"{contract.where}(): deleted before this call, by a donation it seems: {', '.join(gone)}.\n"
             "  fix  Use what that call returned, or drop Donate there."
         )
