@@ -105,7 +105,8 @@ def argument_check(contract: Contract, checker: TypeChecker | None) -> Callable[
             check_static(contract, parameter, slots[i])
         misfit = None
         for i, parameter, check in checks:
-            if slots[i] is parameter.default:  # what the author wrote, however it is hinted
+            # What the author wrote, `x: Array = None`; what is traced is another object by now, under every transform.
+            if slots[i] is parameter.default and not is_traceable(slots[i]):
                 continue
             misfit = check(slots[i], parameter.name)
             if misfit is not None:
@@ -229,9 +230,13 @@ def _known(hint: Any) -> Any:
 def _slot_check(parameter: Parameter, checker: TypeChecker) -> Check | None:
     """The check of one slot; `*args` is a tuple of values and `**kwargs` a dict of them."""
     hint = parameter.hint
+    if isinstance(hint, (typing.ParamSpecArgs, typing.ParamSpecKwargs)):
+        return None
     if get_origin(hint) in (typing.Unpack, typing_extensions.Unpack):
         (hint,) = get_args(hint)
         return make_check(hint, checker, traced=True)
+    if getattr(hint, "__unpacked__", False):  # *args: *tuple[float, int]
+        return make_check(tuple[get_args(hint)], checker, traced=True)  # type: ignore[misc]
     if parameter.kind is SignatureParameter.VAR_POSITIONAL:
         hint = types.GenericAlias(tuple, (_known(hint), ...))
     elif parameter.kind is SignatureParameter.VAR_KEYWORD:

@@ -265,6 +265,7 @@ def _parameter(callee: Callee, parameter: SignatureParameter, hint: Any) -> Para
                 else f"put it outside: {misplaced!r}[{_example(bare)}]",
             )
         )
+    _check_called(callee, label, markers)
     roles = [Role(marker, f"marked {marker!r}") for marker in dict.fromkeys(markers)]
     read = Parameter(parameter.name, parameter.kind, parameter.default, bare, tuple(roles))
     if read.role(Static) is not None:
@@ -275,6 +276,20 @@ def _parameter(callee: Callee, parameter: SignatureParameter, hint: Any) -> Para
         read = read.adding(Role(NoDiff, why, inferred=True))
     _check_consistent(callee, read)
     return read
+
+
+def _check_called(callee: Callee, label: str, markers: Sequence[Any]) -> None:
+    """See that a marker that takes arguments has got them."""
+    for marker in markers:
+        if isinstance(marker, type):
+            raise MarkerError(
+                message(
+                    callee.where,
+                    f"{label} has the marker {marker.__name__} without its arguments",
+                    got=f"the class {marker.__name__}",
+                    fix="write Axis(0), Axis(None)" if marker is Axis else f"write {marker.__name__}(...)",
+                )
+            )
 
 
 def _why_static(parameter: Parameter) -> str | None:
@@ -361,6 +376,7 @@ def _result(callee: Callee, hint: Any) -> Result:
 
 def _component(callee: Callee, hint: Any, *, nested: bool = True) -> Result:
     bare, markers = take_apart(hint)
+    _check_called(callee, "the result", markers)
     wrong = [marker for marker in markers if marker in _ON_PARAMETERS]
     inside = nested_marker(bare) if nested else None
     if wrong or inside is not None:

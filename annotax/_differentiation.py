@@ -293,7 +293,8 @@ class Moving:
     def _check(self) -> None:
         of = self._of
         for i in of.must_have if any(self.skeleton.moves) else of.indices:
-            if any(map(of.takes, jax.tree.leaves(self._slots[i]))):
+            leaves = jax.tree.leaves(self._slots[i])
+            if not leaves or any(map(of.takes, leaves)):  # of nothing the gradient is nothing, as in JAX
                 continue
             raise DifferentiationError(
                 message(

@@ -91,8 +91,12 @@ else:
 
 
 def is_marker(metadata: Any) -> bool:
-    """Whether metadata of an `Annotated` is of the vocabulary: a marker, or JAX's own `PartitionSpec`."""
-    return isinstance(metadata, (Marker, PartitionSpec))
+    """Whether metadata of an `Annotated` is of the vocabulary: a marker, or JAX's own `PartitionSpec`.
+
+    A class of it without arguments, `Axis`, counts too, so that it can be refused.
+    """
+    is_class = isinstance(metadata, type) and issubclass(metadata, (Marker, PartitionSpec))
+    return is_class or isinstance(metadata, (Marker, PartitionSpec))
 
 
 class Axis(Marker):

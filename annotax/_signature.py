@@ -12,6 +12,7 @@ import keyword
 import os
 import sys
 import types
+import typing
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -207,7 +208,7 @@ def _check_names(signature: Signature, where: str) -> None:
 
 def _check_hidden(given: Any, signature: Signature, where: str) -> None:
     parameters = list(signature.parameters.values())
-    if [p.kind for p in parameters] == list(_VARIADIC) and all(p.annotation is Parameter.empty for p in parameters):
+    if [p.kind for p in parameters] == list(_VARIADIC) and all(_says_nothing(p.annotation) for p in parameters):
         raise MarkerError(
             message(
                 where,
@@ -215,6 +216,13 @@ def _check_hidden(given: Any, signature: Signature, where: str) -> None:
                 fix="put @functools.wraps(function) on the wrapper, decorate below it, or write hints on both",
             )
         )
+
+
+def _says_nothing(hint: Any) -> bool:
+    """Whether a hint of `*args` or `**kwargs` tells nothing of the parameters: none, or that of a `ParamSpec`."""
+    if isinstance(hint, str):
+        return hint.endswith((".args", ".kwargs"))
+    return hint is Parameter.empty or isinstance(hint, (typing.ParamSpecArgs, typing.ParamSpecKwargs))
 
 
 def _check_wrapper(layer: Any, where: str) -> None:
