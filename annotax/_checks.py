@@ -426,7 +426,7 @@ def _sequence(hint: Any, origin: type, item: Check | None) -> Check:
     def check(value: Any, path: str) -> Misfit | None:
         if not isinstance(value, origin) or isinstance(value, (str, bytes)):
             return Misfit(path, hint, value)
-        if item is None or not isinstance(value, collections.abc.Sequence):
+        if item is None or not isinstance(value, collections.abc.Sequence) or _all_fit(item, cast("Any", value)):
             return None
         return _first(item(inner, f"{path}[{i}]") for i, inner in enumerate(cast("list[Any]", value)))
 
@@ -458,11 +458,16 @@ def _mapping(hint: Any, origin: type, key: Check | None, item: Check | None) -> 
             return Misfit(path, hint, value)
         items = cast("Mapping[Any, Any]", value)
         wrong = _first(key(name, f"key {name!r} of {path}") for name in items) if key is not None else None
-        if wrong is None and item is not None:
+        if wrong is None and item is not None and not _all_fit(item, items.values()):
             wrong = _first(item(inner, f"{path}[{name!r}]") for name, inner in items.items())
         return wrong
 
     return check
+
+
+def _all_fit(item: Check, values: typing.Iterable[Any]) -> bool:
+    """Whether all items of a container fit; their paths, which take longer than the checks, are left for later."""
+    return all(item(value, "") is None for value in values)
 
 
 def _typed_dict(hint: Any, make: Callable[[Any], Check | None]) -> Check:

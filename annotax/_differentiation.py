@@ -16,7 +16,7 @@ from annotax._contract import Contract, Parameter, Result, Role, Selector, selec
 from annotax._errors import DifferentiationError, MarkerError, message
 from annotax._layout import impose, spec_of
 from annotax._markers import Aux, Diff, NoDiff, Static
-from annotax._normal import named_as
+from annotax._normal import named_as, slot_signature
 from annotax._transform import DEFAULT, Transform
 from annotax._tree import describe, flatten, is_differentiable, is_traceable
 
@@ -151,6 +151,7 @@ class Differentiated:
         self.indices, self.is_bare = step.differentiated(contract)
         self.must_have = self.indices if step.wrt is not None or contract.indices(Diff) else ()
         self.auxiliary = step.auxiliary(contract)
+        self.signature = slot_signature([contract.parameters[i].name for i in self.indices])
         parameters = [contract.parameters[i] for i in self.indices] if contract.is_laid_out else []
         self.specs = {i: spec for i, p in enumerate(parameters) if (spec := spec_of(p)) is not None}
         self.value_first = core
@@ -168,6 +169,22 @@ class Differentiated:
         if len(self.auxiliary) == 1:
             return returned[self.auxiliary[0]]
         return tuple(returned[i] for i in self.auxiliary)
+
+    def of_chosen(self, slots: Sequence[Any]) -> Callable[..., Any]:
+        """The function of the chosen arguments alone, the others as they are."""
+        if self.indices == tuple(range(len(slots))):
+            return self.value_first
+
+        def chosen(*values: Any) -> Any:
+            merged = list(slots)
+            for i, value in zip(self.indices, values, strict=True):
+                merged[i] = value
+            return self.value_first(*merged)
+
+        # Without these JAX looks for a signature, which takes longer than all the rest.
+        chosen.__wrapped__ = self.value_first  # type: ignore[attr-defined]
+        chosen.__signature__ = self.signature  # type: ignore[attr-defined]
+        return chosen
 
     def laid_out(self, gradient: Any) -> Any:
         """A gradient with the layouts of its parameters, where the pipeline imposes layouts."""

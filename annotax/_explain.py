@@ -37,7 +37,9 @@ class Explanation:
 
 
 def explain(function: Callable[..., Any]) -> Explanation:
-    """Print, for each transform of a pipeline, exactly what JAX is given, and what was inferred and why.
+    """Print, for each transform of a pipeline, what JAX is given, and what was inferred and why.
+
+    Positions are those of the signature, one for each parameter, as the core of a function has them.
 
     Arguments:
         function: A function that annotax has decorated.

@@ -68,8 +68,13 @@ def as_slots(function: Any, wrapped: Any, names: Sequence[str]) -> Any:
     function.__qualname__ = getattr(wrapped, "__qualname__", function.__name__)
     function.__module__ = getattr(wrapped, "__module__", None)
     function.__wrapped__ = wrapped
-    function.__signature__ = Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names])
+    function.__signature__ = slot_signature(names)
     return function
+
+
+def slot_signature(names: Sequence[str]) -> Signature:
+    """The signature of a function of slots: every parameter positional, under the user's own name."""
+    return Signature([Parameter(name, Parameter.POSITIONAL_OR_KEYWORD) for name in names])
 
 
 def named_as(function: Any, core: Any) -> Any:

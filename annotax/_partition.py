@@ -99,7 +99,7 @@ class Partition:
         for path, leaf in leaves_with_paths(parameter.name, value):
             if is_traceable(leaf):
                 continue
-            is_self = i == 0 and parameter.name == "self" and not isinstance(leaf, (type, types.FunctionType))
+            is_self = i == 0 and path == "self" and not isinstance(leaf, (type, types.FunctionType))
             if leaf is parameter.default or is_constant(leaf, callables=not is_self):
                 self.found[path] = f"{describe(leaf)} can never be traced"
                 continue

@@ -69,6 +69,10 @@ class Transform:
     """Names of methods of the transform itself, offered on every face whose pipeline has it; they are handed the
     pipeline first."""
 
+    def for_one_function(self) -> Transform:
+        """What decorates one function: itself, unless it keeps something of that function."""
+        return self
+
     def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
         """Transform a core.
 
@@ -192,6 +196,8 @@ def pipeline_of(function: Any) -> Pipeline | None:
     if isinstance(function, (staticmethod, classmethod)):
         function = cast("staticmethod[..., Any]", function).__func__
     if isinstance(function, types.MethodType) and (inner := _pipeline_of(function.__func__)) is not None:
+        if any(step.kept_methods for step in inner.transforms):
+            return None  # its rules speak of `self` too, so it is called as it is
         return Pipeline(types.MethodType(inner.given, function.__self__), inner.transforms, inner.typechecker)
     return _pipeline_of(function)
 
@@ -208,6 +214,7 @@ def decorate(function: F, transforms: tuple[Transform, ...], typechecker: TypeCh
         method = cast("staticmethod[..., Any]", function)
         return cast(F, type(method)(decorate(method.__func__, transforms, typechecker)))
     inner = pipeline_of(function)
+    transforms = tuple(step.for_one_function() for step in transforms)
     if inner is not None:
         transforms = (*transforms, *inner.transforms)
         if typechecker == DEFAULT:
@@ -233,6 +240,7 @@ class Pipeline:
         self.typechecker: TypeCheckerOption = typechecker
         self.callee: Callee = callee(given, is_face=is_face)
         self._memo = _memo(self.callee)
+        self._prepared: dict[str, Any] = {}
         self.contract = self._read(final=False)
         if self.contract.pending is None:
             self._check()
@@ -358,6 +366,17 @@ class Pipeline:
         if self.callee.instance is None:
             self._memo.untransformed = self
         return self
+
+    def prepared(self, name: str, make: Callable[[], Any]) -> Any:
+        """What a function like `vjp` needs of this pipeline at every call, made once.
+
+        Arguments:
+            name: Under which it is kept.
+            make: Makes it.
+        """
+        if name not in self._prepared:
+            self._prepared[name] = make()
+        return self._prepared[name]
 
     # --- what a face calls -------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ or strings apart into what is traced and a hashable `Structure`, which puts it t
 from __future__ import annotations
 
 import enum
+import functools
 import math
 import types
 from collections.abc import Callable, Sequence
@@ -18,11 +19,12 @@ import numpy as np
 from jax.core import Tracer
 
 _SCALARS = (bool, int, float, complex)
+_TRACEABLE = (Tracer, jax.Array, *_SCALARS, jax.ShapeDtypeStruct)  # the commonest first: each test takes time
 
 
 def is_traceable(leaf: Any) -> bool:
     """Whether JAX can trace this leaf: an array, a number, a tracer, or (for ahead-of-time work) an abstract value."""
-    if isinstance(leaf, (jax.Array, *_SCALARS, jax.ShapeDtypeStruct)):
+    if isinstance(leaf, _TRACEABLE):
         return True
     try:
         jax.typeof(leaf)
@@ -41,7 +43,12 @@ def is_differentiable(leaf: Any) -> bool:
     if isinstance(leaf, (float, complex)):
         return True
     dtype = getattr(leaf, "dtype", None)
-    return dtype is not None and is_traceable(leaf) and jnp.issubdtype(dtype, jnp.inexact)
+    return dtype is not None and _is_inexact(dtype) and is_traceable(leaf)
+
+
+@functools.lru_cache(maxsize=256)
+def _is_inexact(dtype: Any) -> bool:
+    return bool(jnp.issubdtype(dtype, jnp.inexact))
 
 
 def is_constant(leaf: Any, *, callables: bool = True) -> bool:

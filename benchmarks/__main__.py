@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks.eager import eager
 from benchmarks.gradients import gradients
 from benchmarks.latency import latency
 from benchmarks.report import markdown, show
@@ -44,9 +45,10 @@ def main() -> int:
         lambda: latency(options.rounds),
         traces,
         lambda: gradients(fewer),
+        lambda: eager(max(2, fewer // 2)),  # whose calls are the longest, of the most transforms
         lambda: startup(fewer),
     )
-    with console.status("Measuring, for about two minutes"):
+    with console.status("Measuring, for about three minutes"):
         tables = [group() for group in groups]
     show(tables, console)
     options.output.write_text(markdown(tables), encoding="utf-8")

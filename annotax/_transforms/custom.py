@@ -34,10 +34,15 @@ class _CustomRule(Transform):
     """
 
     rules: dict[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
+    taken: dict[str, frozenset[str] | None] = field(default_factory=dict[str, "frozenset[str] | None"])
     options: dict[str, Any] = field(default_factory=dict[str, Any])
     typechecker: TypeCheckerOption = DEFAULT
 
     name: ClassVar[str]
+
+    def for_one_function(self) -> Transform:
+        """The same with no rules yet."""
+        return type(self)(options=self.options, typechecker=self.typechecker)
 
     def check(self, contract: Contract) -> Contract:
         """See that there is something to differentiate; the result is what it was."""
@@ -53,6 +58,7 @@ class _CustomRule(Transform):
         contract = pipeline.contract
         *_, (label, rule) = rules.items()
         taken = _names_taken(rule)
+        self.taken[label] = taken
         for i in contract.indices(Static):
             parameter = contract.parameters[i]
             role = parameter.role(Static)
@@ -89,9 +95,8 @@ class _Slots:
         self.partition = Partition(contract)
         self.differentiable = marked_to_differentiate(contract, name)
 
-    def statics(self, structures: Structures, rule: Callable[..., Any]) -> dict[str, Any]:
+    def statics(self, structures: Structures, taken: frozenset[str] | None) -> dict[str, Any]:
         """The statics that a rule is called with: all that are marked, and those inferred that it takes."""
-        taken = _names_taken(rule)
         found: dict[str, Any] = {}
         for i, structure in structures:
             name = self.contract.parameters[i].name
@@ -147,7 +152,7 @@ class CustomVjp(_CustomRule):
 
         def backward(structures: Structures, residuals: Any, cotangent: Any) -> tuple[Any, ...]:
             rule = self._rule("bwd", contract)
-            returned = rule(residuals, cotangent, **slots_of.statics(structures, rule))
+            returned = rule(residuals, cotangent, **slots_of.statics(structures, self.taken["bwd"]))
             by_slot = dict(structures)
             moving = [i for i in slots_of.differentiable if slots_of.is_traced(i, by_slot)]
             cotangents = dict(zip(moving, slots_of.several(returned, "cotangents", moving), strict=True))
@@ -190,7 +195,7 @@ class CustomJvp(_CustomRule):
             traced = [i for i in range(len(slots)) if slots_of.is_traced(i, by_slot)]
             moving = [i for i in slots_of.differentiable if i in traced]
             directions = tuple(by_slot[i].join_or_none(tangents[i]) if i in by_slot else tangents[i] for i in moving)
-            return rule(tuple(slots[i] for i in traced), directions, **slots_of.statics(structures, rule))
+            return rule(tuple(slots[i] for i in traced), directions, **slots_of.statics(structures, self.taken["rule"]))
 
         function = cast("Any", jax.custom_jvp)(with_structures(core, contract), nondiff_argnums=(0,))
         function.defjvp(forward, **self.options)

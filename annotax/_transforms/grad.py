@@ -117,6 +117,7 @@ def grad(
     Raises:
         MarkerError: At decoration, if there is nothing to differentiate or the markers contradict each other.
         DifferentiationError: At a call whose values hold nothing to differentiate.
+        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
 
     Example:
         >>> import annotax, jax, jax.numpy as jnp
@@ -182,6 +183,7 @@ def value_and_grad(
     Raises:
         MarkerError: As `annotax.grad`.
         DifferentiationError: As `annotax.grad`.
+        StaticValueError: As `annotax.grad`.
 
     Example:
         >>> import annotax, jax, jax.numpy as jnp

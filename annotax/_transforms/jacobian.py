@@ -125,6 +125,7 @@ def jacfwd(
     Raises:
         MarkerError: As `annotax.grad`.
         DifferentiationError: As `annotax.grad`.
+        StaticValueError: As `annotax.grad`.
 
     Example:
         >>> import annotax, jax, jax.numpy as jnp
@@ -192,6 +193,7 @@ def jacrev(
     Raises:
         MarkerError: As `annotax.grad`.
         DifferentiationError: As `annotax.grad`.
+        StaticValueError: As `annotax.grad`.
 
     Example:
         >>> import annotax, jax, jax.numpy as jnp
@@ -261,6 +263,7 @@ def hessian(
     Raises:
         MarkerError: As `annotax.grad`.
         DifferentiationError: As `annotax.grad`.
+        StaticValueError: As `annotax.grad`.
 
     Example:
         >>> import annotax, jax, jax.numpy as jnp

@@ -28,15 +28,33 @@ class _Linearize(Differentiation):
 
 
 class _Point:
-    """A function at one point: its slots, and the leaves of them that move."""
+    """A function at one point, as JAX is handed it.
+
+    Where every leaf has a derivative that is the core and the chosen arguments; else a function of the leaves that do.
+
+    Attributes:
+        function: A function of `primals`.
+        primals: The values at which to differentiate.
+        options: Further arguments of the JAX function.
+    """
 
     def __init__(
         self, rule: Differentiation, function: Callable[..., Any], slots_of: Callable[[Pipeline], Sequence[Any]]
     ) -> None:
         pipeline = pipeline_for(function)
-        core, self.contract = pipeline.built
-        self.differentiated = Differentiated(core, self.contract, rule)
-        self.moving = Moving(self.differentiated, slots_of(pipeline))
+
+        def prepare() -> Differentiated:
+            return Differentiated(*pipeline.built, rule)
+
+        self.differentiated: Differentiated = pipeline.prepared(rule.name, prepare)
+        slots = slots_of(pipeline)
+        self.primals: tuple[Any, ...] = tuple(slots[i] for i in self.differentiated.indices)
+        self.skeleton: Skeleton | None = None
+        if all(map(self.differentiated.takes, jax.tree.leaves(self.primals))):
+            self.function = self.differentiated.of_chosen(slots)
+        else:
+            moving = Moving(self.differentiated, slots)
+            self.function, self.primals, self.skeleton = moving.function, (moving.leaves,), moving.skeleton
         self.options = {"has_aux": True} if self.differentiated.auxiliary else {}
 
     def with_aux(self, results: Sequence[Any]) -> tuple[Any, ...]:
@@ -45,16 +63,32 @@ class _Point:
             return tuple(results)
         return (*results[:-1], self.differentiated.aux_of(results[-1]))
 
+    def pullback(self, pull: Any) -> Any:
+        """JAX's pullback with a result that is shaped as a gradient."""
+        if self.skeleton is None and not self.differentiated.is_bare:
+            return pull
+        return cast("Any", jax.tree_util.Partial)(_Pullback(self.skeleton), pull)
+
+    def pushforward(self, push: Any) -> Any:
+        """JAX's linear function with one argument for each differentiable parameter."""
+        if self.skeleton is None:
+            return push
+        return cast("Any", jax.tree_util.Partial)(_Pushforward(self.skeleton), push)
+
+    def tangents(self, directions: Sequence[Any]) -> tuple[Any, ...]:
+        """Tangents of `primals`."""
+        return tuple(directions) if self.skeleton is None else (self.skeleton.taken(directions),)
+
 
 @dataclass(frozen=True)
 class _Pullback:
     """From a cotangent of the result to cotangents of the arguments; hashable, so that it can leave a `jit`."""
 
-    skeleton: Skeleton
+    skeleton: Skeleton | None
 
     def __call__(self, pull: Callable[[Any], Any], cotangent: Any) -> Any:
-        (leaves,) = pull(cotangent)
-        return self.skeleton.restored(leaves)
+        (pulled,) = pull(cotangent)
+        return pulled if self.skeleton is None else self.skeleton.restored(pulled)
 
 
 @dataclass(frozen=True)
@@ -86,6 +120,7 @@ def vjp(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[Any
     Raises:
         MarkerError: If there is nothing to differentiate.
         DifferentiationError: If the values hold nothing to differentiate.
+        StaticValueError: If a static value is unhashable, an array or a tracer.
 
     Example:
         >>> import annotax, jax, jax.numpy as jnp
@@ -96,9 +131,8 @@ def vjp(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[Any
         [6.0, 60.0]
     """
     point = _Point(_Vjp(), function, lambda pipeline: pipeline.bind(*args, **kwargs))
-    result, pull, *aux = cast("Any", jax.vjp)(point.moving.function, point.moving.leaves, **point.options)
-    pullback = cast("Any", jax.tree_util.Partial)(_Pullback(point.moving.skeleton), pull)
-    return point.with_aux((result, pullback, *aux))
+    result, pull, *aux = cast("Any", jax.vjp)(point.function, *point.primals, **point.options)
+    return point.with_aux((result, point.pullback(pull), *aux))
 
 
 def linearize(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
@@ -119,6 +153,7 @@ def linearize(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tup
     Raises:
         MarkerError: If there is nothing to differentiate.
         DifferentiationError: If the values hold nothing to differentiate.
+        StaticValueError: If a static value is unhashable, an array or a tracer.
 
     Example:
         >>> import annotax, jax, jax.numpy as jnp
@@ -129,9 +164,8 @@ def linearize(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tup
         [3.0, 30.0]
     """
     point = _Point(_Linearize(), function, lambda pipeline: pipeline.bind(*args, **kwargs))
-    result, push, *aux = cast("Any", jax.linearize)(point.moving.function, point.moving.leaves, **point.options)
-    linear = cast("Any", jax.tree_util.Partial)(_Pushforward(point.moving.skeleton), push)
-    return point.with_aux((result, linear, *aux))
+    result, push, *aux = cast("Any", jax.linearize)(point.function, *point.primals, **point.options)
+    return point.with_aux((result, point.pushforward(push), *aux))
 
 
 def jvp(
@@ -166,15 +200,16 @@ def jvp(
         [3.0, 30.0]
     """
     point = _Point(_Jvp(), function, lambda pipeline: _slots(pipeline.require_contract(), primals))
-    directions = _tangents(point.contract, point.differentiated.indices, tangents)
-    moving = point.moving
-    results = cast("Any", jax.jvp)(
-        moving.function, (moving.leaves,), (moving.skeleton.taken(directions),), **point.options
+    of = point.differentiated
+    directions = _tangents(of.contract, of.indices, tangents)
+    return point.with_aux(
+        cast("Any", jax.jvp)(point.function, point.primals, point.tangents(directions), **point.options)
     )
-    return point.with_aux(results)
 
 
-def _slots(contract: Contract, primals: Sequence[Any] | Mapping[str, Any]) -> list[Any]:
+def _slots(contract: Contract, primals: Sequence[Any] | Mapping[str, Any]) -> Sequence[Any]:
+    if isinstance(primals, tuple) and len(primals) == len(contract.parameters):
+        return primals
     given = _by_name("primals", contract, contract.names, primals)
     slots: list[Any] = []
     for parameter in contract:
@@ -191,7 +226,9 @@ def _slots(contract: Contract, primals: Sequence[Any] | Mapping[str, Any]) -> li
     return slots
 
 
-def _tangents(contract: Contract, indices: Sequence[int], tangents: Sequence[Any] | Mapping[str, Any]) -> list[Any]:
+def _tangents(contract: Contract, indices: Sequence[int], tangents: Sequence[Any] | Mapping[str, Any]) -> Sequence[Any]:
+    if isinstance(tangents, tuple) and len(tangents) == len(indices):
+        return tangents
     names = [contract.parameters[i].name for i in indices]
     given = _by_name("tangents", contract, names, tangents)
     missing = [name for name in names if name not in given]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, cast, overload
 
 import jax
 
@@ -51,7 +51,20 @@ class Pmap(Batching):
 
             return jax.pmap(named_as(flat, core), in_axes=in_axes, donate_argnums=given, **options)
 
+        given = {**self.given(contract), "static_broadcasted_argnums": ()}
+        direct = None if contract.indices(Static) else cast("Any", jax.pmap)(core, **given)
+        is_by_leaf = False
+
         def call(*slots: Any) -> Any:
+            nonlocal is_by_leaf
+            if direct is not None and not is_by_leaf:
+                try:
+                    return direct(*slots)
+                except Exception:
+                    # JAX looks at all values and axes before it runs the function.
+                    if not partition.is_mixed(slots) and axes.are_by_slot(slots) and axes.problem(slots) is None:
+                        raise
+                is_by_leaf = True
             structures, arguments = partition.split(slots, whole=True)
             leaves, treedef, in_axes = axes.of_leaves(arguments)
             positions = _positions_of_leaves(arguments, donated)

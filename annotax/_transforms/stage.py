@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast, overload
@@ -41,9 +40,14 @@ def eval_shape(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> An
         ShapeDtypeStruct(shape=(6,), dtype=float32)
     """
     pipeline = pipeline_for(function)
-    core, contract = pipeline.built
-    structures, arguments = Partition(contract).split(pipeline.bind(*args, **kwargs), whole=True)
-    return jax.eval_shape(functools.partial(with_structures(core, contract), structures), *arguments)
+
+    def prepare() -> tuple[Partition, Any]:
+        core, contract = pipeline.built
+        return Partition(contract), jax.jit(with_structures(core, contract), static_argnums=(0,))
+
+    partition, staged = pipeline.prepared("eval_shape", prepare)
+    structures, arguments = partition.split(pipeline.bind(*args, **kwargs), whole=True)
+    return staged.eval_shape(structures, *arguments)
 
 
 @dataclass(frozen=True)

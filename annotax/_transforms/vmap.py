@@ -118,6 +118,7 @@ def vmap(
     Raises:
         MarkerError: At decoration, for axes that cannot be honoured, and for an array default that no marker speaks of.
         AxisError: At a call, for a value without its axis, and for sizes that disagree.
+        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
 
     Example:
         >>> import annotax, jax, jax.numpy as jnp
