@@ -216,7 +216,7 @@ class Axes:
                 message(
                     self.contract.where,
                     f"{self.step.name} was given arguments whose mapped axes differ in size",
-                    **rows,
+                    rows,
                     fix="mark what the batch shares Axis(None), or pass arguments of one size",
                 )
             )

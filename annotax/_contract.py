@@ -312,6 +312,16 @@ def _check_consistent(callee: Callee, parameter: Parameter) -> None:
                     fix=because,
                 )
             )
+    axes = [role.marker for role in parameter.roles if isinstance(role.marker, Axis)]
+    if len({axis.name for axis in axes}) < len(axes):
+        raise MarkerError(
+            message(
+                callee.where,
+                f"parameter {parameter.name} has two axes for one map",
+                got=", ".join(map(repr, axes)),
+                fix="keep one, or give each the axis name of its map: Axis(1, 'time')",
+            )
+        )
     layouts = [role for role in parameter.roles if role.is_of(PartitionSpec)]
     if len(layouts) > 1:
         raise MarkerError(
@@ -390,8 +400,8 @@ def _misplaced(callee: Callee, marker: Marker | Any, hint: Any) -> None:
             callee.where,
             f"the result has the marker {marker!r} where it cannot be honoured",
             got=show(hint),
-            fix="mark a component of the returned tuple: tuple[Array, Aux[Metrics]]"
-            if marker is Aux
-            else f"{marker!r} belongs on a parameter",
+            fix=f"{marker!r} belongs on a parameter"
+            if marker in _ON_PARAMETERS
+            else f"mark a component of the returned tuple: tuple[Array, Annotated[Array, {marker!r}]]",
         )
     )

@@ -6,6 +6,8 @@ This module stands first in the flow and imports nothing of annotax.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class AnnotaxError(Exception):
     """Base of every error that annotax raises."""
@@ -47,17 +49,19 @@ for _error in (AnnotaxError, MarkerError, CheckError, StaticValueError, AxisErro
 del _error
 
 
-def message(where: str, problem: str, **rows: str | None) -> str:
+def message(where: str, problem: str, facts: Mapping[str, str] | None = None, /, **rows: str | None) -> str:
     """Lay out an error message: one line of summary, then one aligned row for each fact that is given.
 
     Arguments:
         where: The function, as `module.qualname`.
         problem: What is wrong, naming the parameter, as a sentence without its full stop.
+        facts: Rows whose labels are names of the user's.
         rows: Facts by label (`got`, `expected`, `because`, `fix`, ...); those that are `None` are left out.
     """
     lines = [f"{where}(): {problem}."]
-    width = max((len(label) for label in rows), default=0)
-    for label, fact in rows.items():
+    labelled = [*(facts or {}).items(), *rows.items()]
+    width = max((len(label) for label, _ in labelled), default=0)
+    for label, fact in labelled:
         if fact is not None:
             lines.append(f"  {label:<{width}}  {fact}")
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import jax
 import numpy as np
-from jax.sharding import AxisType, Mesh, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from annotax._contract import Contract, Parameter, Result
 from annotax._errors import ShardingError, message
@@ -98,18 +98,49 @@ def _only(spec: Any, kinds: dict[Any, Any], kind: Any) -> Any:
 
 
 @contextlib.contextmanager
-def ambient(mesh: Mesh | None) -> Generator[None]:
-    """A block in which a mesh is the ambient one; `None` leaves it as it is."""
+def ambient(mesh: Mesh | None) -> Generator[bool]:
+    """A block in which a mesh is the ambient one; `None` leaves it as it is.
+
+    Yields:
+        Whether JAX is tracing and does not know of the devices of the mesh yet, so that arguments have to carry them.
+    """
     if mesh is None or jax.sharding.get_abstract_mesh() == mesh.abstract_mesh:
-        yield
+        yield False
         return
-    context: Any
     try:
-        context = jax.set_mesh(mesh)
-    except ValueError:  # not allowed while tracing; the abstract mesh does there
-        context = jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
-    with context:
-        yield
+        concrete: Any = jax.set_mesh(mesh)
+    except ValueError:  # not allowed while tracing
+        concrete = None
+    if concrete is not None:
+        with concrete:
+            yield False
+        return
+    with cast("Any", jax.sharding).use_abstract_mesh(mesh.abstract_mesh):
+        yield True
+
+
+def carry(value: Any, mesh: Mesh) -> Any:
+    """The value with every array on the devices of a mesh whose axes are of type Auto, in whatever layout."""
+
+    def carried(leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array):
+            return leaf
+        free = NamedSharding(mesh, _SPEC(*[PartitionSpec.UNCONSTRAINED] * leaf.ndim))
+        return cast("Any", jax.lax).with_sharding_constraint(leaf, free)
+
+    return jax.tree.map(carried, value)
+
+
+def map_specs(visit: Callable[[Any, Any, str], Any], specs: Any, value: Any, path: str) -> Any:
+    """`visit(part, spec, path)` for each spec of a prefix tree and the part of the value under it."""
+
+    def at(keys: Any, spec: Any, part: Any) -> Any:
+        return part if spec is None else visit(part, spec, path + jax.tree_util.keystr(keys))
+
+    def is_spec(part: Any) -> bool:
+        return part is None or isinstance(part, PartitionSpec)
+
+    return cast("Any", jax.tree_util).tree_map_with_path(at, specs, value, is_leaf=is_spec)
 
 
 def check_spec(value: Any, spec: Any, contract: Contract, path: str, mesh: Any) -> None:
@@ -118,31 +149,19 @@ def check_spec(value: Any, spec: Any, contract: Contract, path: str, mesh: Any) 
     Raises:
         ShardingError: Naming the argument and what stands in the way.
     """
-    sizes = dict(zip(mesh.axis_names, mesh.axis_sizes, strict=True))
+    check_axes(spec, contract, path, mesh)
+    # Along a Manual axis, of a surrounding `shard_map`, a value is one shard already.
+    shares = zip(mesh.axis_names, mesh.axis_sizes, mesh.axis_types, strict=True)
+    sizes = {name: 1 if kind is AxisType.Manual else size for name, size, kind in shares}
     groups = [_names(entry) for entry in spec]
-    names = [name for group in groups for name in group]
 
     def error(problem: str, got: str, expected: str, fix: str) -> ShardingError:
         return ShardingError(message(contract.where, problem, got=got, expected=expected, fix=fix))
 
-    unknown = [name for name in names if name not in sizes]
-    if unknown:
-        axes = ", ".join(repr(name) for name in sizes)
-        raise error(
-            f"the layout of {path} names the axis {unknown[0]!r}, which the mesh lacks",
-            repr(spec),
-            f"axes of the mesh: {axes}",
-            "name an axis of the mesh, or make the mesh with that axis",
-        )
-    if len(set(names)) < len(names):
-        raise error(
-            f"the layout of {path} names a mesh axis twice",
-            repr(spec),
-            "each axis of the mesh at most once",
-            "split each dimension over other axes",
-        )
     for leaf_path, leaf in leaves_with_paths(path, value):
-        shape: tuple[int, ...] = np.shape(leaf) if is_traceable(leaf) else ()
+        if not is_traceable(leaf):
+            continue
+        shape: tuple[int, ...] = np.shape(leaf)
         if len(groups) > len(shape):
             raise error(
                 f"the layout of {leaf_path} has more entries than the array has dimensions",
@@ -159,6 +178,36 @@ def check_spec(value: Any, spec: Any, contract: Contract, path: str, mesh: Any) 
                     f"a multiple of {parts}",
                     "pad the array, or split another dimension",
                 )
+
+
+def check_axes(spec: Any, contract: Contract, path: str, mesh: Any) -> None:
+    """See that a mesh has the axes that a `PartitionSpec` names, each of them once.
+
+    Raises:
+        ShardingError: Naming the argument and the axis.
+    """
+    names = [name for entry in spec for name in _names(entry)]
+    unknown = [name for name in names if name not in mesh.axis_names]
+    if unknown:
+        raise ShardingError(
+            message(
+                contract.where,
+                f"the layout of {path} names the axis {unknown[0]!r}, which the mesh lacks",
+                got=repr(spec),
+                expected=f"axes of the mesh: {', '.join(map(repr, mesh.axis_names))}",
+                fix="name an axis of the mesh, or make the mesh with that axis",
+            )
+        )
+    if len(set(names)) < len(names):
+        raise ShardingError(
+            message(
+                contract.where,
+                f"the layout of {path} names a mesh axis twice",
+                got=repr(spec),
+                expected="each axis of the mesh at most once",
+                fix="split each dimension over other axes",
+            )
+        )
 
 
 def _names(entry: Any) -> Sequence[Any]:

@@ -6,7 +6,7 @@ a function that no transform has read behaves as if they were not there.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 from jax.sharding import PartitionSpec
 
@@ -110,6 +110,8 @@ class Axis(Marker):
     __slots__ = ("axis", "name")
 
     def __init__(self, axis: int | None, name: str | None = None) -> None:
+        if axis is not None and not isinstance(cast("object", axis), int):
+            raise TypeError(f"Axis takes an integer or None, and a name, as in Axis(1, 'time'), not {axis!r}")
         self.axis = axis
         self.name = name
 

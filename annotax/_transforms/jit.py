@@ -15,13 +15,13 @@ from inspect import Parameter as SignatureParameter
 from typing import Any, ClassVar, TypeVar, cast, overload
 
 import jax
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Parameter, Role, Selector, check_donated, selectors
-from annotax._errors import MarkerError, StaticValueError, message
+from annotax._errors import MarkerError, ShardingError, StaticValueError, message
 from annotax._hints import EMPTY, may_be_unstrict
-from annotax._layout import ambient
+from annotax._layout import ambient, carry
 from annotax._markers import Axis, Diff, Donate, NoDiff, Static
 from annotax._normal import as_slots, make_encoder, named_as
 from annotax._partition import Partition, is_inferred, slot_holds_traceable, with_structures
@@ -92,12 +92,19 @@ class _JitCore:
     """What `jit` makes of a core: a fast entry for the face, and the careful road beside it."""
 
     def __init__(
-        self, core: Callable[..., Any], contract: Contract, given: Mapping[str, Any], mesh: Mesh | None = None
+        self,
+        core: Callable[..., Any],
+        contract: Contract,
+        given: Mapping[str, Any],
+        mesh: Mesh | None = None,
+        *,
+        is_placed_inside: bool = False,
     ) -> None:
         self.core = core
         self.contract = contract
         self.given: dict[str, Any] = {"donate_argnums": (), **given}
         self.mesh = mesh
+        self.is_placed_inside = is_placed_inside
         self.partition = Partition(contract)
         self.meets_mixed_values = False
         self.encoders = {
@@ -116,7 +123,9 @@ class _JitCore:
             self.entry = None
 
     def __call__(self, *slots: Any) -> Any:
-        with ambient(self.mesh):
+        with ambient(self.mesh) as is_unplaced:
+            if is_unplaced and self.mesh is not None:
+                slots = self._carried(slots, self.mesh)
             if not self.meets_mixed_values:
                 try:
                     return self._fast(*slots)
@@ -125,6 +134,22 @@ class _JitCore:
                         raise
             jitted, arguments = self._prepared(slots)
             return jitted(*arguments)
+
+    def _carried(self, slots: tuple[Any, ...], mesh: Mesh) -> tuple[Any, ...]:
+        """The slots with the devices of a mesh that cannot be entered here, since another transform is tracing."""
+        if AxisType.Explicit not in mesh.axis_types:
+            static = self.given["static_argnums"]
+            return tuple(slot if i in static else carry(slot, mesh) for i, slot in enumerate(slots))
+        if not self.is_placed_inside:
+            raise ShardingError(
+                message(
+                    self.contract.where,
+                    "the mesh of jit(mesh=...) cannot be entered while another transform traces",
+                    because="its axes are of type Explicit",
+                    fix="write `with jax.set_mesh(mesh):` around the whole computation, or make its axes Auto",
+                )
+            )
+        return slots
 
     @property
     def found(self) -> Mapping[str, str]:
@@ -223,7 +248,7 @@ def compiled_core(
     mesh: Mesh | None = None,
 ) -> Callable[..., Any]:
     """What `jit` makes of a core that another transform built, under the names of the core inside of it."""
-    return _JitCore(named_as(core, named), contract, given, mesh)
+    return _JitCore(named_as(core, named), contract, given, mesh, is_placed_inside=True)
 
 
 class _EncodedEntry(functools.partial[Any]):

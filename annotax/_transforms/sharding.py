@@ -11,7 +11,7 @@ from jax.sharding import AbstractMesh, AxisType, Mesh, PartitionSpec
 
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Result, Selector
-from annotax._layout import check_spec, impose, spec_of
+from annotax._layout import check_axes, check_spec, impose, map_specs, spec_of
 from annotax._markers import Static
 from annotax._partition import Partition
 from annotax._transform import DEFAULT, Transform, makes
@@ -71,20 +71,38 @@ class ShardMap(Transform):
             if mesh.empty:  # a laptop: the layouts say nothing
                 return core(*slots)
             structures, arguments = partition.split(slots, whole=True)
-            for i, (parameter, spec) in enumerate(zip(contract, given["in_specs"], strict=True)):
-                if isinstance(spec, PartitionSpec):
-                    check_spec(arguments[i], spec, contract, parameter.name, mesh)
-                    # On axes of type Explicit JAX wants the argument laid out so already.
-                    if AxisType.Explicit in mesh.axis_types:
-                        arguments[i] = impose(arguments[i], spec, contract, parameter.name)
+
+            def into(part: Any, spec: Any, path: str) -> Any:
+                check_spec(part, spec, contract, path, mesh)
+                # On axes of type Explicit JAX wants the argument laid out so already.
+                return impose(part, spec, contract, path) if AxisType.Explicit in mesh.axis_types else part
+
+            def out_of(part: Any, spec: Any, path: str) -> Any:
+                check_spec(part, spec, contract, path, jax.sharding.get_abstract_mesh())
+                return part
+
+            for i, (parameter, specs) in enumerate(zip(contract, given["in_specs"], strict=True)):
+                arguments[i] = map_specs(into, specs, arguments[i], parameter.name)
+            for keys, spec in _specs_with_paths(given["out_specs"]):
+                check_axes(spec, contract, f"result{keys}", mesh)
 
             def of_arguments(*arguments: Any) -> Any:
-                return core(*Partition.join(structures, arguments))
+                return map_specs(out_of, given["out_specs"], core(*Partition.join(structures, arguments)), "result")
 
             return cast("Any", jax.shard_map)(of_arguments, **given)(*arguments)
 
         concrete = self.mesh if isinstance(self.mesh, Mesh) else None
         return compiled_core(mapped, core, contract, {"static_argnums": contract.indices(Static)}, concrete), contract
+
+
+def _specs_with_paths(specs: Any) -> list[tuple[str, Any]]:
+    """The specs of a tree of them, with their paths."""
+
+    def is_spec(part: Any) -> bool:
+        return isinstance(part, PartitionSpec)
+
+    pairs = cast("Any", jax.tree).leaves_with_path(specs, is_leaf=is_spec)
+    return [(jax.tree_util.keystr(keys), spec) for keys, spec in pairs if is_spec(spec)]
 
 
 def _abstract(mesh: Mesh | AbstractMesh) -> AbstractMesh:
