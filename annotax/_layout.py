@@ -79,7 +79,8 @@ def impose(value: Any, spec: Any, contract: Contract, path: str) -> Any:
             leaf = cast("Any", jax.sharding).reshard(leaf, explicit)
         # Manual axes, those of a surrounding `shard_map`, have been dropped: there a value is its own shard.
         if any(kind is AxisType.Auto for kind in kinds.values()) and (any(automatic) or not any(explicit)):
-            leaf = cast("Any", jax.lax).with_sharding_constraint(leaf, automatic)
+            # With the mesh, since before JAX 0.8 a spec alone is refused where only the abstract mesh is known.
+            leaf = cast("Any", jax.lax).with_sharding_constraint(leaf, NamedSharding(mesh, automatic))
         return leaf
 
     return jax.tree.map(imposed, value)

@@ -579,12 +579,11 @@ class Grad(Step):
     def refused_at_call(self, case: Case, leaves: Leaves) -> Iterator[Refusal]:
         chosen = self.chosen(case)
         has = {i: [is_differentiable(leaves.values[position]) for position in leaves.of(i)] for i in chosen}
-        if all(all(found) for found in has.values()):  # JAX succeeds, if only because there is no leaf at all
-            return
-        empty = [i for i in chosen if not any(has[i])]
+        # Of an argument without leaves, such as an empty `*args`, the gradient is as empty, as in JAX.
+        lacking = [i for i in chosen if has[i] and not any(has[i])]
         is_asked = self.wrt is not None or bool(self._marked(case))
-        if empty and (is_asked or len(empty) == len(chosen)):
-            yield Refusal(annotax.DifferentiationError, case.function.names(empty))
+        if lacking and (is_asked or not any(map(any, has.values()))):
+            yield Refusal(annotax.DifferentiationError, case.function.names(lacking))
 
     def plain(self, flat: Flat, leaves: Leaves) -> Flat:
         returns, chosen = leaves.case.function.returns, self.chosen(leaves.case)
