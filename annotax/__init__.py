@@ -4,6 +4,9 @@ A parameter's type hint carries what every JAX transform must know about it, and
 own arguments. See the README for the idea in one snippet, and `annotax.transform` for the way in.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from jax.sharding import PartitionSpec
 
 from annotax._checks import TypeChecker, TypeCheckerOption
@@ -17,19 +20,50 @@ from annotax._errors import (
     ShardingError,
     StaticValueError,
 )
-from annotax._explain import Explanation, explain
 from annotax._markers import Aux, Axis, Diff, Donate, Marker, NoDiff, Static
 from annotax._transform import Transform, transform
-from annotax._transforms.checkpoint import checkpoint, remat
-from annotax._transforms.custom import custom_jvp, custom_vjp
-from annotax._transforms.grad import grad, value_and_grad
-from annotax._transforms.jacobian import hessian, jacfwd, jacobian, jacrev
-from annotax._transforms.jit import Compiled, Lowered, Traced, jit
-from annotax._transforms.linear import jvp, linearize, vjp
-from annotax._transforms.pmap import pmap
-from annotax._transforms.sharding import shard_map
-from annotax._transforms.stage import eval_shape, make_jaxpr
-from annotax._transforms.vmap import vmap
+
+if TYPE_CHECKING:
+    from annotax._explain import Explanation, explain
+    from annotax._transforms.checkpoint import checkpoint, remat
+    from annotax._transforms.custom import custom_jvp, custom_vjp
+    from annotax._transforms.grad import grad, value_and_grad
+    from annotax._transforms.jacobian import hessian, jacfwd, jacobian, jacrev
+    from annotax._transforms.jit import Compiled, Lowered, Traced, jit
+    from annotax._transforms.linear import jvp, linearize, vjp
+    from annotax._transforms.pmap import pmap
+    from annotax._transforms.sharding import shard_map
+    from annotax._transforms.stage import eval_shape, make_jaxpr
+    from annotax._transforms.vmap import vmap
+
+# Each family is imported when it is first asked for, so that a program pays for what it uses.
+_FAMILIES = {
+    "_explain": ("Explanation", "explain"),
+    "_transforms.checkpoint": ("checkpoint", "remat"),
+    "_transforms.custom": ("custom_jvp", "custom_vjp"),
+    "_transforms.grad": ("grad", "value_and_grad"),
+    "_transforms.jacobian": ("hessian", "jacfwd", "jacobian", "jacrev"),
+    "_transforms.jit": ("Compiled", "Lowered", "Traced", "jit"),
+    "_transforms.linear": ("jvp", "linearize", "vjp"),
+    "_transforms.pmap": ("pmap",),
+    "_transforms.sharding": ("shard_map",),
+    "_transforms.stage": ("eval_shape", "make_jaxpr"),
+    "_transforms.vmap": ("vmap",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _FAMILIES.items():
+        if name in names:
+            found = getattr(importlib.import_module(f"annotax.{module}"), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module 'annotax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
 
 __version__ = "0.1.0"
 

@@ -131,7 +131,6 @@ class _Slots:
         return tuple(cast("Any", values))
 
 
-@dataclass(frozen=True, eq=False)
 class CustomVjp(_CustomRule):
     """The transform that `custom_vjp` makes; see there."""
 
@@ -171,7 +170,6 @@ class CustomVjp(_CustomRule):
         return call, contract
 
 
-@dataclass(frozen=True, eq=False)
 class CustomJvp(_CustomRule):
     """The transform that `custom_jvp` makes; see there."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, overload
 
 import jax
@@ -14,7 +13,6 @@ from annotax._differentiation import Differentiated, Differentiation, as_options
 from annotax._transform import DEFAULT, makes
 
 
-@dataclass(frozen=True)
 class Grad(Differentiation):
     """The transform that `grad` makes; see there."""
 
@@ -35,7 +33,6 @@ class Grad(Differentiation):
         return gradient_and_aux, self.check(contract)
 
 
-@dataclass(frozen=True)
 class ValueAndGrad(Differentiation):
     """The transform that `value_and_grad` makes; see there."""
 

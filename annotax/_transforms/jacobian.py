@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, cast, overload
 
 import jax
@@ -14,7 +13,6 @@ from annotax._differentiation import Differentiated, Differentiation, as_options
 from annotax._transform import DEFAULT, makes
 
 
-@dataclass(frozen=True)
 class Jacobian(Differentiation):
     """The base of the transforms that this module makes; see `jacfwd`."""
 
@@ -37,7 +35,6 @@ class Jacobian(Differentiation):
         return derivative_and_aux, self.check(contract)
 
 
-@dataclass(frozen=True)
 class JacFwd(Jacobian):
     """The transform that `jacfwd` makes; see there."""
 
@@ -49,7 +46,6 @@ class JacFwd(Jacobian):
         return cast("Any", jax.jacfwd)
 
 
-@dataclass(frozen=True)
 class JacRev(Jacobian):
     """The transform that `jacrev` makes; see there."""
 
@@ -61,7 +57,6 @@ class JacRev(Jacobian):
         return cast("Any", jax.jacrev)
 
 
-@dataclass(frozen=True)
 class Hessian(Jacobian):
     """The transform that `hessian` makes; see there."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, cast, overload
 
 import jax
@@ -21,7 +20,6 @@ from annotax._partition import Partition, Structures
 from annotax._transform import DEFAULT, makes
 
 
-@dataclass(frozen=True)
 class Pmap(Batching):
     """The transform that `pmap` makes; see there."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, overload
 
 import jax
@@ -16,7 +15,6 @@ from annotax._normal import named_as
 from annotax._transform import DEFAULT, makes
 
 
-@dataclass(frozen=True)
 class Vmap(Batching):
     """The transform that `vmap` makes; see there."""
 
