@@ -143,6 +143,8 @@ class Differentiated:
     Attributes:
         value_first: The core; if it has auxiliary components, as a function that returns `(value, all it returned)`,
             which is the form that `has_aux` of JAX wants.
+        takes: Whether JAX differentiates a leaf.
+        is_whole: Whether the arguments to differentiate are all there are, in their order.
     """
 
     def __init__(self, core: Callable[..., Any], contract: Contract, step: Differentiation) -> None:
@@ -151,6 +153,8 @@ class Differentiated:
         self.indices, self.is_bare = step.differentiated(contract)
         self.must_have = self.indices if step.wrt is not None or contract.indices(Diff) else ()
         self.auxiliary = step.auxiliary(contract)
+        self.takes: Callable[[Any], bool] = is_traceable if step.takes_integers else is_differentiable
+        self.is_whole = self.indices == tuple(range(len(contract.parameters)))
         self.signature = slot_signature([contract.parameters[i].name for i in self.indices])
         parameters = [contract.parameters[i] for i in self.indices] if contract.is_laid_out else []
         self.specs = {i: spec for i, p in enumerate(parameters) if (spec := spec_of(p)) is not None}
@@ -172,7 +176,7 @@ class Differentiated:
 
     def of_chosen(self, slots: Sequence[Any]) -> Callable[..., Any]:
         """The function of the chosen arguments alone, the others as they are."""
-        if self.indices == tuple(range(len(slots))):
+        if self.is_whole:
             return self.value_first
 
         def chosen(*values: Any) -> Any:
@@ -194,10 +198,6 @@ class Differentiated:
         for position, spec in self.specs.items():
             parts[position] = impose(parts[position], spec, self.contract, f"gradient {position}")
         return parts[0] if self.is_bare else tuple(parts)
-
-    def takes(self, leaf: Any) -> bool:
-        """Whether JAX differentiates a leaf."""
-        return is_differentiable(leaf) or (self.step.takes_integers and is_traceable(leaf))
 
     def takes_all(self, slots: Sequence[Any]) -> bool:
         """Whether JAX differentiates every leaf of the chosen arguments."""

@@ -40,10 +40,10 @@ def is_tracer(value: Any) -> bool:
 
 def is_differentiable(leaf: Any) -> bool:
     """Whether a leaf has a tangent space worth the name: a real or complex floating-point array or number."""
-    if isinstance(leaf, (float, complex)):
-        return True
-    dtype = getattr(leaf, "dtype", None)
-    return dtype is not None and _is_inexact(dtype) and is_traceable(leaf)
+    dtype = getattr(leaf, "dtype", None)  # first, for most leaves are arrays, and this is asked at every eager call
+    if dtype is None:
+        return isinstance(leaf, (float, complex))
+    return _is_inexact(dtype) and is_traceable(leaf)
 
 
 @functools.lru_cache(maxsize=256)

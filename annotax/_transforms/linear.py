@@ -27,6 +27,9 @@ class _Linearize(Differentiation):
     name: ClassVar[str] = "linearize"
 
 
+_VJP, _JVP, _LINEARIZE = _Vjp(), _Jvp(), _Linearize()
+
+
 class _Point:
     """A function at one point, as JAX is handed it.
 
@@ -47,15 +50,15 @@ class _Point:
             return Differentiated(*pipeline.built, rule)
 
         self.differentiated: Differentiated = pipeline.prepared(rule.name, prepare)
-        slots = slots_of(pipeline)
-        self.primals: tuple[Any, ...] = tuple(slots[i] for i in self.differentiated.indices)
+        of, slots = self.differentiated, slots_of(pipeline)
+        self.primals: tuple[Any, ...] = tuple(slots) if of.is_whole else tuple(slots[i] for i in of.indices)
         self.skeleton: Skeleton | None = None
-        if all(map(self.differentiated.takes, jax.tree.leaves(self.primals))):
-            self.function = self.differentiated.of_chosen(slots)
+        if all(map(of.takes, jax.tree.leaves(self.primals))):
+            self.function = of.of_chosen(slots)
         else:
-            moving = Moving(self.differentiated, slots)
+            moving = Moving(of, slots)
             self.function, self.primals, self.skeleton = moving.function, (moving.leaves,), moving.skeleton
-        self.options = {"has_aux": True} if self.differentiated.auxiliary else {}
+        self.options = {"has_aux": True} if of.auxiliary else {}
 
     def with_aux(self, results: Sequence[Any]) -> tuple[Any, ...]:
         """What JAX returned, the last of it reduced to the auxiliary components if there are any."""
@@ -130,7 +133,7 @@ def vjp(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[Any
         >>> pullback(jnp.array([1.0, 10.0])).tolist()
         [6.0, 60.0]
     """
-    point = _Point(_Vjp(), function, lambda pipeline: pipeline.bind(*args, **kwargs))
+    point = _Point(_VJP, function, lambda pipeline: pipeline.bind(*args, **kwargs))
     result, pull, *aux = cast("Any", jax.vjp)(point.function, *point.primals, **point.options)
     return point.with_aux((result, point.pullback(pull), *aux))
 
@@ -163,7 +166,7 @@ def linearize(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tup
         >>> linear(jnp.array([1.0, 10.0])).tolist()
         [3.0, 30.0]
     """
-    point = _Point(_Linearize(), function, lambda pipeline: pipeline.bind(*args, **kwargs))
+    point = _Point(_LINEARIZE, function, lambda pipeline: pipeline.bind(*args, **kwargs))
     result, push, *aux = cast("Any", jax.linearize)(point.function, *point.primals, **point.options)
     return point.with_aux((result, point.pushforward(push), *aux))
 
@@ -199,7 +202,7 @@ def jvp(
         >>> tangent.tolist()
         [3.0, 30.0]
     """
-    point = _Point(_Jvp(), function, lambda pipeline: _slots(pipeline.require_contract(), primals))
+    point = _Point(_JVP, function, lambda pipeline: _slots(pipeline.require_contract(), primals))
     of = point.differentiated
     directions = _tangents(of.contract, of.indices, tangents)
     return point.with_aux(
