@@ -158,7 +158,7 @@ def check_static(contract: Contract, parameter: Parameter, value: Any) -> None:
     elif parameter.kind is SignatureParameter.VAR_KEYWORD:
         items = [(f"{parameter.name}[{name!r}]", item) for name, item in value.items()]
     for path, item in items:
-        problem, because, fix = _why_not_constant(item)
+        problem, because, fix = why_not_constant(item)
         if problem is not None:
             role = parameter.role(Static)
             raise StaticValueError(
@@ -180,10 +180,10 @@ def is_constant_argument(parameter: Parameter, value: Any) -> bool:
         items = list(value)
     elif parameter.kind is SignatureParameter.VAR_KEYWORD:
         items = list(value.values())
-    return all(_why_not_constant(item)[0] is None for item in items)
+    return all(why_not_constant(item)[0] is None for item in items)
 
 
-def _why_not_constant(value: Any) -> tuple[str | None, str | None, str | None]:
+def why_not_constant(value: Any) -> tuple[str | None, str | None, str | None]:
     """What is wrong with a value as a constant, why, and what to do; three times `None` if nothing is."""
     if is_tracer(value):
         return "is a traced value", None, "mark the parameter that it comes from Static too, or drop Static here"

@@ -32,11 +32,15 @@ from annotax._hints import (
     without_metadata,
 )
 from annotax._markers import Aux, Axis, Diff, Donate, Marker, NoDiff, Static
+from annotax._paths import Path, parse
 from annotax._signature import Callee
 from annotax._tree import why_static_value
 
 Selector: TypeAlias = int | str
-"""A parameter, by name or by index into the signature; negative indices count from the end."""
+"""A parameter, by name or by index into the signature; negative indices count from the end.
+
+Where an option says so, also a path into one: `"model.layers[0].bias"`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,22 @@ class Contract:
                 fix=f"write {near[0]!r}" if near else "name a parameter, or give its index in the signature",
             )
         )
+
+    def locate(self, selector: Selector, option: str) -> tuple[int, Path]:
+        """The position of one parameter and the path into it: `"model.layers[0].bias"`; mostly that is empty.
+
+        Raises:
+            MarkerError: If there is no such parameter, or if it is no path.
+        """
+        if not isinstance(selector, str) or selector in self.names or not set(selector) & set(".["):
+            return self.index(selector, option), ()
+        try:
+            name, path = parse(selector)
+        except ValueError as error:
+            raise MarkerError(
+                message(self.where, f"{option} names no parameter", got=str(error), fix="name a parameter or a path")
+            ) from None
+        return self.index(name, option), path
 
     def select(self, selectors: Iterable[Selector], option: str) -> tuple[int, ...]:
         """The positions of several parameters, in the order given."""

@@ -14,11 +14,27 @@ import jax
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Parameter, Result, Role, Selector, selectors
 from annotax._errors import DifferentiationError, MarkerError, message
+from annotax._fields import PathError, outline
+from annotax._hints import may_hold_fields
 from annotax._layout import impose, spec_of
 from annotax._markers import Aux, Diff, NoDiff, Static
 from annotax._normal import named_as, slot_signature
+from annotax._paths import Path, show
 from annotax._transform import DEFAULT, Transform
 from annotax._tree import describe, flatten, is_differentiable, is_traceable
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """Something to differentiate: a parameter, or what is at the end of a path into it."""
+
+    index: int
+    path: Path = ()
+
+    def overlaps(self, other: Selected) -> bool:
+        """Whether one of the two holds the other."""
+        shorter = min(len(self.path), len(other.path))
+        return self.index == other.index and self.path[:shorter] == other.path[:shorter]
 
 
 @dataclass(frozen=True)
@@ -57,27 +73,34 @@ class Differentiation(Transform):
 
     def differentiated(self, contract: Contract) -> tuple[tuple[int, ...], bool]:
         """The positions to differentiate, in the order of the result, and whether the derivative comes bare."""
+        selected, is_bare = self.selected(contract)
+        return tuple(part.index for part in selected), is_bare
+
+    def selected(self, contract: Contract) -> tuple[tuple[Selected, ...], bool]:
+        """What to differentiate, in the order of the result, and whether the derivative comes bare."""
         if self.wrt is None:
-            chosen = marked_to_differentiate(contract, self.name)
+            chosen = tuple(map(Selected, marked_to_differentiate(contract, self.name)))
             return chosen, len(chosen) == 1
         option = f"{self.name}(wrt=...)"
-        chosen = contract.select(selectors(self.wrt), option)
-        for i in chosen:
-            role = contract.parameters[i].role(Static)
+        chosen = tuple(Selected(*contract.locate(selector, option)) for selector in selectors(self.wrt))
+        for part in chosen:
+            role = contract.parameters[part.index].role(Static)
             if role is not None:
                 raise MarkerError(
                     message(
                         contract.where,
-                        f"{option} names the static parameter {contract.parameters[i].name}",
+                        f"{option} names the static parameter {contract.parameters[part.index].name}",
                         got=f"it is static: {role.why}",
                         fix="a static value is never traced, so it has no gradient: name another parameter",
                     )
                 )
-        if not chosen or len(set(chosen)) < len(chosen):
+        twice = next((one for i, one in enumerate(chosen) if any(map(one.overlaps, chosen[:i]))), None)
+        if not chosen or twice is not None:
+            names = "a parameter" if twice is None or not twice.path else contract.names[twice.index] + show(twice.path)
             raise MarkerError(
                 message(
                     contract.where,
-                    f"{option} names {'a parameter twice' if chosen else 'no parameter'}",
+                    f"{option} names {'no parameter' if twice is None else f'{names} twice'}",
                     got=repr(self.wrt),
                     fix="name each parameter to differentiate once",
                 )
@@ -150,14 +173,18 @@ class Differentiated:
     def __init__(self, core: Callable[..., Any], contract: Contract, step: Differentiation) -> None:
         self.contract = contract
         self.step = step
-        self.indices, self.is_bare = step.differentiated(contract)
-        self.must_have = self.indices if step.wrt is not None or contract.indices(Diff) else ()
+        self.selected, self.is_bare = step.selected(contract)
+        self.indices = tuple(part.index for part in self.selected)
+        self.is_asked = step.wrt is not None or bool(contract.indices(Diff))
+        self.has_paths = any(part.path for part in self.selected)
+        self.with_fields = tuple(i for i in self.indices if may_hold_fields(contract.parameters[i].hint))
         self.auxiliary = step.auxiliary(contract)
         self.takes: Callable[[Any], bool] = is_traceable if step.takes_integers else is_differentiable
         self.is_whole = self.indices == tuple(range(len(contract.parameters)))
         self.signature = slot_signature([contract.parameters[i].name for i in self.indices])
-        parameters = [contract.parameters[i] for i in self.indices] if contract.is_laid_out else []
-        self.specs = {i: spec for i, p in enumerate(parameters) if (spec := spec_of(p)) is not None}
+        specs = [spec_of(contract.parameters[part.index]) for part in self.selected if contract.is_laid_out]
+        may_say = [spec is not None or self.selected[i].index in self.with_fields for i, spec in enumerate(specs)]
+        self.specs = {i: spec for i, spec in enumerate(specs) if may_say[i]}
         self.value_first = core
         if self.auxiliary:
             value = next(i for i in range(len(self.auxiliary) + 1) if i not in self.auxiliary)
@@ -191,7 +218,7 @@ class Differentiated:
         return chosen
 
     def laid_out(self, gradient: Any) -> Any:
-        """A gradient with the layouts of its parameters, where the pipeline imposes layouts."""
+        """A gradient with the layouts of what it is the gradient of, where the pipeline imposes layouts."""
         if not self.specs:
             return gradient
         parts = list((gradient,) if self.is_bare else gradient)
@@ -203,11 +230,16 @@ class Differentiated:
         """Whether JAX differentiates every leaf of the chosen arguments."""
         return all(map(self.takes, jax.tree.leaves([slots[i] for i in self.indices])))
 
+    def holds_back(self, slots: Sequence[Any]) -> bool:
+        """Whether something of the chosen arguments does not move though JAX would differentiate it."""
+        return self.has_paths or any(outline(slots[i]).frozen is not None for i in self.with_fields)
+
     def direct_or_partly(self, transform: Any) -> Callable[[tuple[Any, ...]], Any]:
         """A function of slots that applies one of JAX's transforms.
 
-        The core goes to JAX as it is. Only if JAX refuses the values because some leaves have no derivative (integers,
-        keys, functions) are those held back, with `None` in their place in the result.
+        The core goes to JAX as it is. Only if something is frozen by a field, or if JAX refuses the values because some
+        leaves have no derivative (integers, keys, functions), are those held back, with `None` in their place in the
+        result.
 
         Arguments:
             transform: `jax.value_and_grad`, `jax.jacfwd`, ...
@@ -219,7 +251,7 @@ class Differentiated:
 
         def call(slots: tuple[Any, ...]) -> Any:
             nonlocal meets_mixed_values
-            if not meets_mixed_values:
+            if not meets_mixed_values and not self.holds_back(slots):
                 try:
                     return direct(*slots)
                 except Exception:
@@ -247,26 +279,20 @@ class _Leaves(list[Any]):
 
 @dataclass(frozen=True)
 class Skeleton:
-    """The shape of a derivative: the structure of the arguments, and which of their leaves move. It holds no value.
+    """The shape of a derivative: the structure of what is differentiated, and which leaves move. It holds no value.
 
     Attributes:
-        treedef: The structure of the list of arguments.
+        treedef: The structure of the tuple of all parts that are differentiated.
         moves: For each leaf, whether it moves.
-        is_bare: Whether there is one argument, which then is not wrapped in a tuple.
+        is_bare: Whether there is one part, which then is not wrapped in a tuple.
     """
 
     treedef: Any
     moves: tuple[bool, ...]
     is_bare: bool
 
-    def merged(self, moving: Sequence[Any], others: Sequence[Any]) -> Any:
-        """The arguments, from the leaves that move and all leaves as they were."""
-        moved = iter(moving)
-        merged = [next(moved) if moves else leaf for moves, leaf in zip(self.moves, others, strict=True)]
-        return self.treedef.unflatten(merged)
-
     def restored(self, result: Any) -> Any:
-        """A result with the structure of the arguments wherever it has one entry for each moving leaf."""
+        """A result with the structure of the parts wherever it has one entry for each moving leaf."""
 
         def is_leaves(part: Any) -> bool:
             return isinstance(part, _Leaves)
@@ -274,54 +300,111 @@ class Skeleton:
         def restore(part: Any) -> Any:
             if not is_leaves(part):
                 return part
-            whole = self.merged([self.restored(entry) for entry in part], [None] * len(self.moves))
-            return whole[0] if self.is_bare else tuple(whole)
+            entries = iter([self.restored(entry) for entry in part])
+            whole = self.treedef.unflatten([next(entries) if moves else None for moves in self.moves])
+            return whole[0] if self.is_bare else whole
 
         return jax.tree.map(restore, result, is_leaf=is_leaves)
 
     def taken(self, arguments: Sequence[Any]) -> _Leaves:
-        """The moving leaves of values that have the structure of the arguments, or `None` where nothing moves."""
-        leaves = self.treedef.flatten_up_to(list(arguments))
+        """The moving leaves of values that have the structure of the parts, or `None` where nothing moves."""
+        leaves = self.treedef.flatten_up_to(tuple(arguments))
         return _Leaves(leaf for moves, leaf in zip(self.moves, leaves, strict=True) if moves)
 
 
 class Moving:
-    """The part of one call that moves: the leaves of the chosen arguments that have a derivative.
+    """The part of one call that moves: the leaves of what is differentiated that have a derivative.
 
     Raises:
-        DifferentiationError: If there is none, or none in an argument that was asked for by name.
+        DifferentiationError: If there is none, or none in something that was asked for by name.
     """
 
     def __init__(self, differentiated: Differentiated, slots: Sequence[Any]) -> None:
         self._of = differentiated
         self._slots = slots
-        self._all, treedef = flatten([slots[i] for i in differentiated.indices])
-        self.skeleton = Skeleton(treedef, tuple(map(differentiated.takes, self._all)), differentiated.is_bare)
-        self._check()
-        self.leaves = _Leaves(leaf for moves, leaf in zip(self.skeleton.moves, self._all, strict=True) if moves)
+        self._flat = {i: flatten(slots[i]) for i in differentiated.indices}
+        parts = [self._part(part) for part in differentiated.selected]
+        moves = [is_moving for part in parts for is_moving in part.moves]
+        self._check(parts, any(moves))
+        structure = jax.tree_util.treedef_tuple([part.structure for part in parts])
+        self.skeleton = Skeleton(structure, tuple(moves), differentiated.is_bare)
+        self._places = [
+            (part.index, position)
+            for part in parts
+            for position, is_moving in enumerate(part.moves, part.start)
+            if is_moving
+        ]
+        self.leaves = _Leaves(self._flat[i][0][position] for i, position in self._places)
 
     def function(self, leaves: Sequence[Any]) -> Any:
         """The core as a function of the moving leaves alone."""
+        changed = {i: list(flat) for i, (flat, _) in self._flat.items()}
+        for (i, position), leaf in zip(self._places, leaves, strict=True):
+            changed[i][position] = leaf
         slots = list(self._slots)
-        for i, value in zip(self._of.indices, self.skeleton.merged(leaves, self._all), strict=True):
-            slots[i] = value
+        for i, flat in changed.items():
+            slots[i] = self._flat[i][1].unflatten(flat)
         return self._of.value_first(*slots)
 
-    def _check(self) -> None:
+    def _part(self, selected: Selected) -> _Part:
+        of, i = self._of, selected.index
+        leaves, structure = self._flat[i]
+        moves = list(map(of.takes, leaves))
+        if not selected.path and i not in of.with_fields:
+            return _Part(i, structure, 0, moves)
+        found = outline(self._slots[i])
+        try:
+            node = found.at(selected.path)
+        except PathError as error:
+            got, nearest = error.got, ", ".join(repr(of.contract.names[i] + near) for near in error.nearest)
+        else:
+            here = moves[node.start : node.stop]
+            frozen = found.frozen_below(node)
+            moves = [takes and not is_frozen for takes, is_frozen in zip(here, frozen, strict=True)]
+            return _Part(i, node.structure, node.start, moves)
+        raise DifferentiationError(
+            message(
+                of.contract.where,
+                f"{of.step.name}(wrt=...) names {of.contract.names[i]}{show(selected.path)}, which does not exist",
+                got=got,
+                nearest=nearest or None,
+                fix="name a leaf or a subtree of the argument",
+            )
+        )
+
+    def _check(self, parts: Sequence[_Part], is_any: bool) -> None:
         of = self._of
-        for i in of.must_have if any(self.skeleton.moves) else of.indices:
-            leaves = jax.tree.leaves(self._slots[i])
-            if not leaves or any(map(of.takes, leaves)):  # of nothing the gradient is nothing, as in JAX
+        for selected, part in zip(of.selected, parts, strict=True):
+            # Of nothing the gradient is nothing, as in JAX.
+            if not part.moves or any(part.moves) or (is_any and not of.is_asked):
                 continue
+            name = of.contract.names[part.index]
             raise DifferentiationError(
                 message(
                     of.contract.where,
-                    f"{of.step.name} finds nothing to differentiate in argument {of.contract.parameters[i].name}",
-                    got=describe(self._slots[i]),
+                    f"{of.step.name} finds nothing to differentiate in argument {name}{show(selected.path)}",
+                    got=describe(self._slots[part.index]),
                     expected="a floating-point array or number, or a pytree that holds one",
                     because=f"asked for by {'wrt=' if of.step.wrt is not None else 'Diff'}"
-                    if of.must_have
+                    if of.is_asked
                     else "no argument holds one",
                     fix="pass floats, or mark the parameter NoDiff",
                 )
             )
+
+
+@dataclass(slots=True)
+class _Part:
+    """One part of the arguments that is differentiated.
+
+    Attributes:
+        index: The slot that it is in.
+        structure: Its structure.
+        start: Its first leaf, among those of the slot.
+        moves: For each of its leaves, whether it moves.
+    """
+
+    index: int
+    structure: Any
+    start: int
+    moves: list[bool]

@@ -413,6 +413,25 @@ def _never_differentiable(hint: Any) -> bool:
     return isinstance(hint, type) and issubclass(hint, (int, np.integer, np.bool_))
 
 
+def may_hold_fields(hint: Any) -> bool:
+    """Whether values of this type may be, or hold, objects of a class with fields; arrays and numbers do not."""
+    hint = without_metadata(hint)
+    if hint in (None, type(None), jax.Array):
+        return False
+    if is_jaxtyping_class(hint):
+        return not hasattr(hint, "dtypes")  # a PyTree
+    origin = get_origin(hint)
+    if isinstance(hint, type) and origin is None:
+        return not issubclass(hint, (int, float, complex, str, bytes, np.ndarray, np.generic, enum.Enum))
+    is_container = origin in (Union, types.UnionType, list, tuple, dict) or origin in _HOLDERS
+    if not is_container:
+        return origin is not np.ndarray
+    return any(may_hold_fields(part) for part in get_args(hint) if part is not Ellipsis)
+
+
+_HOLDERS = (collections.abc.Sequence, collections.abc.Mapping)
+
+
 def _is_dtype_like(hint: Any) -> bool:
     """Whether the hint is what JAX or numpy call anything that names a dtype: a union that also has protocols in it."""
     named = (_unaliased(jax.typing.DTypeLike), _unaliased(np.typing.DTypeLike))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import jax
 import numpy as np
@@ -18,8 +18,13 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from annotax._contract import Contract, Parameter, Result
 from annotax._errors import ShardingError, message
+from annotax._fields import outline
+from annotax._hints import may_hold_fields
+from annotax._markers import Static
 from annotax._normal import named_as
 from annotax._tree import describe, is_traceable, leaves_with_paths
+
+T = TypeVar("T")
 
 _SPEC: Any = PartitionSpec  # untyped in some versions of JAX
 
@@ -30,12 +35,19 @@ def spec_of(parameter: Parameter | Result) -> Any:
 
 
 def lay_out(core: Callable[..., Any], contract: Contract) -> Callable[..., Any]:
-    """The core with its layouts imposed on what goes in and what comes out; itself if there are none to impose."""
-    specs = {i: spec for i, parameter in enumerate(contract) if (spec := spec_of(parameter)) is not None}
-    if not contract.is_laid_out or not (specs or _has_spec(contract.result)):
+    """The core with its layouts imposed on what goes in and what comes out; itself if there can be none to impose."""
+    specs = {
+        i: spec_of(parameter)
+        for i, parameter in enumerate(contract)
+        if spec_of(parameter) is not None or (parameter.role(Static) is None and may_hold_fields(parameter.hint))
+    }
+    may_result = _has_spec(contract.result) or may_hold_fields(contract.result.hint)
+    if not contract.is_laid_out or not (specs or may_result):
         return core
 
     def laid_out(*slots: Any) -> Any:
+        if jax.sharding.get_abstract_mesh().empty:  # a laptop: the layouts say nothing
+            return core(*slots)
         values = list(slots)
         for i, spec in specs.items():
             values[i] = impose(values[i], spec, contract, contract.parameters[i].name)
@@ -47,10 +59,8 @@ def lay_out(core: Callable[..., Any], contract: Contract) -> Callable[..., Any]:
 def impose_result(value: Any, result: Result, contract: Contract, path: str = "result") -> Any:
     """What a function returned, laid out as its hint says, component by component."""
     spec = spec_of(result)
-    if spec is not None:
+    if spec is not None or result.components is None or not isinstance(value, tuple):
         return impose(value, spec, contract, path)
-    if result.components is None or not _has_spec(result) or not isinstance(value, tuple):
-        return value
     parts = enumerate(zip(cast("Any", value), result.components, strict=True))
     return tuple(impose_result(part, component, contract, f"{path}[{i}]") for i, (part, component) in parts)
 
@@ -59,22 +69,36 @@ def _has_spec(result: Result) -> bool:
     return spec_of(result) is not None or any(map(_has_spec, result.components or ()))
 
 
-def impose(value: Any, spec: Any, contract: Contract, path: str) -> Any:
-    """Every array of a value laid out by a `PartitionSpec` on the ambient mesh, or the value itself without one.
+def specs_of_leaves(value: Any, default: Any) -> list[Any] | None:
+    """For each leaf the spec of the nearest field that has one, or else the default; `None` if no field has one."""
+    layouts = outline(value).layouts
+    return None if layouts is None else [default if layout is None else layout for layout in layouts]
+
+
+def impose(value: Any, spec: Any, contract: Contract, path: str, *, fields: bool = True) -> Any:
+    """Every array of a value laid out on the ambient mesh, or the value itself without one.
+
+    Arguments:
+        value: An array, or a pytree of them.
+        spec: The `PartitionSpec` for all of it, or `None`.
+        contract: Of the function that it belongs to, for messages.
+        path: What it is, for messages.
+        fields: Whether the fields of the classes in it come first.
 
     Raises:
         ShardingError: If the mesh, the rank or the shape of an array does not allow it.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    if mesh.empty:
+    specs = specs_of_leaves(value, spec) if fields and not mesh.empty else None
+    if mesh.empty or (spec is None and specs is None):
         return value
-    check_spec(value, spec, contract, path, mesh)
     kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
-    explicit, automatic = (_only(spec, kinds, kind) for kind in (AxisType.Explicit, AxisType.Auto))
 
-    def imposed(leaf: Any) -> Any:
-        if not is_traceable(leaf):
+    def imposed(leaf: Any, spec: Any, path: str) -> Any:
+        if spec is None or not is_traceable(leaf):
             return leaf
+        check_spec(leaf, spec, contract, path, mesh)
+        explicit, automatic = (_only(spec, kinds, kind) for kind in (AxisType.Explicit, AxisType.Auto))
         if AxisType.Explicit in kinds.values():
             leaf = cast("Any", jax.sharding).reshard(leaf, explicit)
         # Manual axes, those of a surrounding `shard_map`, have been dropped: there a value is its own shard.
@@ -83,7 +107,48 @@ def impose(value: Any, spec: Any, contract: Contract, path: str) -> Any:
             leaf = cast("Any", jax.lax).with_sharding_constraint(leaf, NamedSharding(mesh, automatic))
         return leaf
 
-    return jax.tree.map(imposed, value)
+    pairs = leaves_with_paths(path, value)
+    laid_out = [
+        imposed(leaf, leaf_spec, leaf_path)
+        for (leaf_path, leaf), leaf_spec in zip(pairs, specs or [spec] * len(pairs), strict=True)
+    ]
+    return jax.tree.structure(value).unflatten(laid_out)
+
+
+def shard(tree: T, mesh: Mesh) -> T:
+    """Place a tree on the devices of a mesh, as the markers on its fields say.
+
+    Arguments:
+        tree: A model, an optimiser's state that holds copies of it, or any pytree.
+        mesh: The devices.
+
+    Returns:
+        The tree with every array on the mesh: laid out by the `PartitionSpec` of the nearest field that has one, a copy
+        on every device if none has. What is no array stays as it is.
+
+    Raises:
+        ShardingError: If the mesh lacks an axis, or an array cannot be split as its field says.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> from typing import Annotated
+        >>> @annotax.pytree
+        ... class Embedding:
+        ...     table: Annotated[jax.Array, jax.P("model", None)]
+        >>> mesh = jax.make_mesh((1,), ("model",), axis_types=(jax.sharding.AxisType.Auto,))
+        >>> annotax.shard(Embedding(jnp.ones((4, 2))), mesh).table.sharding.spec
+        PartitionSpec('model', None)
+    """
+    nowhere = Contract("annotax.shard", "", ())
+    specs = specs_of_leaves(tree, _SPEC())
+    pairs = leaves_with_paths("tree", tree)
+    placed: list[Any] = []
+    for (path, leaf), spec in zip(pairs, specs or [_SPEC()] * len(pairs), strict=True):
+        if isinstance(leaf, (jax.Array, np.ndarray)):
+            check_spec(leaf, spec, nowhere, path, mesh)
+            leaf = jax.device_put(leaf, NamedSharding(mesh, spec))
+        placed.append(leaf)
+    return cast("T", jax.tree.structure(tree).unflatten(placed))
 
 
 def _only(spec: Any, kinds: dict[Any, Any], kind: Any) -> Any:

@@ -53,7 +53,7 @@ class _Point:
         of, slots = self.differentiated, slots_of(pipeline)
         self.primals: tuple[Any, ...] = tuple(slots) if of.is_whole else tuple(slots[i] for i in of.indices)
         self.skeleton: Skeleton | None = None
-        if all(map(of.takes, jax.tree.leaves(self.primals))):
+        if not of.holds_back(slots) and all(map(of.takes, jax.tree.leaves(self.primals))):
             self.function = of.of_chosen(slots)
         else:
             moving = Moving(of, slots)

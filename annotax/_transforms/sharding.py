@@ -11,11 +11,13 @@ from jax.sharding import AbstractMesh, AxisType, Mesh, PartitionSpec
 
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Result, Selector
-from annotax._layout import check_axes, check_spec, impose, map_specs, spec_of
+from annotax._fields import says
+from annotax._layout import check_axes, check_spec, impose, map_specs, spec_of, specs_of_leaves
 from annotax._markers import Static
 from annotax._partition import Partition
 from annotax._transform import DEFAULT, Transform, makes
 from annotax._transforms.jit import compiled_core
+from annotax._tree import Structure
 
 REPLICATED: Any = cast("Any", PartitionSpec)()
 
@@ -49,9 +51,12 @@ class ShardMap(Transform):
 
     def _in_specs(self, contract: Contract) -> tuple[Any, ...]:
         specs = [spec_of(parameter) for parameter in contract]
-        for selector, spec in self.in_specs:
-            specs[contract.index(selector, "shard_map(in_specs=...)")] = spec
+        for i, spec in self._overrides(contract).items():
+            specs[i] = spec
         return tuple(REPLICATED if spec is None else spec for spec in specs)
+
+    def _overrides(self, contract: Contract) -> dict[int, Any]:
+        return {contract.index(selector, "shard_map(in_specs=...)"): spec for selector, spec in self.in_specs}
 
     def _out_specs(self, result: Result) -> Any:
         if self.out_specs is not None:
@@ -65,34 +70,70 @@ class ShardMap(Transform):
         """Run the core once for each device, always compiled: uncompiled a call takes a thousand times as long."""
         partition = Partition(contract)
         given = dict(self.given(contract))
+        overrides = self._overrides(contract)
+        by_fields = self.out_specs is None and says(contract.result.hint, PartitionSpec)
+
+        def into(part: Any, spec: Any, path: str) -> Any:
+            mesh = jax.sharding.get_abstract_mesh() if self.mesh is None else _abstract(self.mesh)
+            check_spec(part, spec, contract, path, mesh)
+            # On axes of type Explicit JAX wants the argument laid out so already.
+            return impose(part, spec, contract, path, fields=False) if AxisType.Explicit in mesh.axis_types else part
+
+        def out_of(part: Any, spec: Any, path: str) -> Any:
+            check_spec(part, spec, contract, path, jax.sharding.get_abstract_mesh())
+            return part
 
         def mapped(*slots: Any) -> Any:
             mesh = jax.sharding.get_abstract_mesh() if self.mesh is None else _abstract(self.mesh)
             if mesh.empty:  # a laptop: the layouts say nothing
                 return core(*slots)
             structures, arguments = partition.split(slots, whole=True)
+            in_specs = list(given["in_specs"])
+            for i, parameter in enumerate(contract):
+                if i not in overrides:
+                    in_specs[i] = _by_fields(in_specs[i], slots[i], dict(structures).get(i))
+                arguments[i] = map_specs(into, in_specs[i], arguments[i], parameter.name)
+            out_specs = given["out_specs"]
 
-            def into(part: Any, spec: Any, path: str) -> Any:
-                check_spec(part, spec, contract, path, mesh)
-                # On axes of type Explicit JAX wants the argument laid out so already.
-                return impose(part, spec, contract, path) if AxisType.Explicit in mesh.axis_types else part
+            def run(*arguments: Any) -> Any:
+                return core(*Partition.join(structures, arguments))
 
-            def out_of(part: Any, spec: Any, path: str) -> Any:
-                check_spec(part, spec, contract, path, jax.sharding.get_abstract_mesh())
-                return part
+            def shard_mapped(function: Callable[..., Any], out_specs: Any) -> Any:
+                return cast("Any", jax.shard_map)(
+                    function, **{**given, "in_specs": tuple(in_specs), "out_specs": out_specs}
+                )(*arguments)
 
-            for i, (parameter, specs) in enumerate(zip(contract, given["in_specs"], strict=True)):
-                arguments[i] = map_specs(into, specs, arguments[i], parameter.name)
-            for keys, spec in _specs_with_paths(given["out_specs"]):
+            if by_fields:
+                # What the fields of the result say can be known once it is there, so it is made once to look at it.
+                def look(*arguments: Any) -> tuple[()]:
+                    nonlocal out_specs
+                    out_specs = _of_result(run(*arguments), contract.result)
+                    return ()
+
+                cast("Any", jax.eval_shape)(lambda: shard_mapped(look, ()))
+            for keys, spec in _specs_with_paths(out_specs):
                 check_axes(spec, contract, f"result{keys}", mesh)
-
-            def of_arguments(*arguments: Any) -> Any:
-                return map_specs(out_of, given["out_specs"], core(*Partition.join(structures, arguments)), "result")
-
-            return cast("Any", jax.shard_map)(of_arguments, **given)(*arguments)
+            return shard_mapped(lambda *arguments: map_specs(out_of, out_specs, run(*arguments), "result"), out_specs)
 
         concrete = self.mesh if isinstance(self.mesh, Mesh) else None
         return compiled_core(mapped, core, contract, {"static_argnums": contract.indices(Static)}, concrete), contract
+
+
+def _by_fields(spec: Any, value: Any, structure: Structure | None) -> Any:
+    """The spec of an argument, or a tree of those of its leaves where fields in it have some."""
+    specs = specs_of_leaves(value, spec)
+    if specs is None:
+        return spec
+    whole = jax.tree.structure(value).unflatten(specs)
+    return whole if structure is None else structure.pick(whole)
+
+
+def _of_result(value: Any, result: Result) -> Any:
+    """The specs of a result, from its fields and its hint."""
+    spec = spec_of(result)
+    if spec is None and result.components is not None and isinstance(value, tuple):
+        return tuple(map(_of_result, cast("Any", value), result.components))
+    return _by_fields(REPLICATED if spec is None else spec, value, None)
 
 
 def _specs_with_paths(specs: Any) -> list[tuple[str, Any]]:

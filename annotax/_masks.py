@@ -1,0 +1,177 @@
+"""Which leaves of a tree are trained: `mask` says it, `partition` splits the tree by it, `combine` joins it again."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, TypeVar, cast
+
+import jax
+
+from annotax._errors import AnnotaxError, DifferentiationError, message
+from annotax._fields import Outline, PathError, outline
+from annotax._paths import parse_relative
+from annotax._tree import flatten, is_differentiable
+
+T = TypeVar("T")
+
+
+def mask(tree: T, *, wrt: str | Sequence[str] | None = None) -> T:
+    """Which leaves of a tree have a gradient: the tree with `True` at those and `False` at the others.
+
+    A leaf has none if it is under a field marked `NoDiff`, or if it is no floating-point array or number. What
+    `optax.masked` takes for its mask.
+
+    Arguments:
+        tree: A model, or any pytree.
+        wrt: Only what is at these paths, as in `"layers[0].bias"`: leaves, or whole subtrees. A path that ends at a
+            `NoDiff` field wins over the marker.
+
+    Returns:
+        A tree of booleans with the structure of the given one.
+
+    Raises:
+        DifferentiationError: If a path leads nowhere, or to nothing that has a gradient.
+        MarkerError: If a class in the tree has markers that cannot be honoured.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> annotax.mask({"w": jnp.ones(2), "step": jnp.array(3)})
+        {'step': False, 'w': True}
+    """
+    leaves, structure = flatten(tree)
+    return cast("T", structure.unflatten(_trained(tree, leaves, wrt, "mask")))
+
+
+def partition(tree: T, *, wrt: str | Sequence[str] | None = None) -> tuple[T, T]:
+    """Split a tree into what is trained and the rest.
+
+    Arguments:
+        tree: A model, or any pytree.
+        wrt: As in `annotax.mask`.
+
+    Returns:
+        Two trees like the given one, with `None` where a leaf is in the other one. The first has the structure of the
+        gradient that `annotax.grad` gives of such an argument. `annotax.combine` joins them.
+
+    Raises:
+        DifferentiationError: As `annotax.mask`.
+        MarkerError: As `annotax.mask`.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> trained, rest = annotax.partition({"w": 1.5, "name": "a"})
+        >>> trained, rest
+        ({'name': None, 'w': 1.5}, {'name': 'a', 'w': None})
+    """
+    leaves, structure = flatten(tree)
+    trained = _trained(tree, leaves, wrt, "partition")
+    first = [leaf if is_trained else None for leaf, is_trained in zip(leaves, trained, strict=True)]
+    second = [None if is_trained else leaf for leaf, is_trained in zip(leaves, trained, strict=True)]
+    return structure.unflatten(first), structure.unflatten(second)
+
+
+def combine(*trees: T) -> T:
+    """Join what `annotax.partition` has split.
+
+    Arguments:
+        trees: Trees of one structure, with `None` at leaves that are in another one.
+
+    Returns:
+        The tree with, at each place, the first leaf that is not `None`.
+
+    Raises:
+        AnnotaxError: If the trees are not of one structure.
+
+    Example:
+        >>> import annotax
+        >>> annotax.combine({"w": 1.5, "name": None}, {"w": None, "name": "a"})
+        {'name': 'a', 'w': 1.5}
+    """
+    flat = [flatten(tree) for tree in trees]
+    plan = _plan(tuple(structure for _, structure in flat))
+    return cast("T", plan.structure.unflatten([flat[which][0][position] for which, position in plan.sources]))
+
+
+class _Plan:
+    """How the leaves of several trees make one.
+
+    Attributes:
+        structure: Of the whole.
+        sources: For each leaf of it, in which tree it is, and which leaf of that tree it is.
+    """
+
+    def __init__(self, structures: Sequence[Any]) -> None:
+        # Each leaf says where it is; of one place the first that is there is taken.
+        numbered = [
+            structure.unflatten([_Source((which, position)) for position in range(structure.num_leaves)])
+            for which, structure in enumerate(structures)
+        ]
+
+        def first(*places: Any) -> Any:
+            return next((place for place in places if place is not None), None)
+
+        try:
+            whole = jax.tree.map(first, *numbered, is_leaf=lambda part: part is None)
+        except ValueError as error:
+            raise AnnotaxError(
+                message(
+                    "annotax.combine",
+                    "the trees are not of one structure",
+                    got=str(error),
+                    fix="pass what annotax.partition made of one tree",
+                )
+            ) from None
+        leaves, self.structure = flatten(whole)
+        self.sources: tuple[tuple[int, int], ...] = tuple(leaves)
+
+
+class _Source(tuple[int, int]):
+    """A leaf's number; a class of its own, since a tuple would be a container."""
+
+
+@functools.lru_cache(maxsize=128)
+def _plan(structures: tuple[Any, ...]) -> _Plan:
+    return _Plan(structures)
+
+
+def _trained(tree: Any, leaves: Sequence[Any], wrt: str | Sequence[str] | None, name: str) -> list[bool]:
+    """For each leaf whether it is trained."""
+    found = outline(tree)
+    takes = list(map(is_differentiable, leaves))
+    if wrt is None:
+        if found.frozen is None:
+            return takes
+        return [takes and not frozen for takes, frozen in zip(takes, found.frozen, strict=True)]
+    chosen = [False] * len(leaves)
+    for path in (wrt,) if isinstance(wrt, str) else wrt:
+        start, selected = _selected(found, path, takes, name)
+        for i, is_selected in enumerate(selected, start):
+            chosen[i] = chosen[i] or is_selected
+    return chosen
+
+
+def _selected(found: Outline, path: str, takes: Sequence[bool], name: str) -> tuple[int, list[bool]]:
+    """Where the place at the end of a path begins, and for each of its leaves whether it is trained."""
+    nearest: str | None = None
+    try:
+        node = found.at(parse_relative(path))
+    except PathError as error:
+        got, nearest = error.got, ", ".join(map(repr, (near.removeprefix(".") for near in error.nearest)))
+    except ValueError as error:
+        got = str(error)
+    else:
+        here = takes[node.start : node.stop]
+        selected = [takes and not frozen for takes, frozen in zip(here, found.frozen_below(node), strict=True)]
+        if any(selected):
+            return node.start, selected
+        got = "nothing there has a gradient"
+    raise DifferentiationError(
+        message(
+            f"annotax.{name}",
+            f"cannot take the path {path!r}",
+            got=got,
+            nearest=nearest or None,
+            fix="name a leaf or a subtree that holds floating-point arrays, as in 'layers[0].bias'",
+        )
+    )

@@ -1,0 +1,185 @@
+"""`pytree`: frozen dataclasses that JAX takes apart by itself, with what is static read from the type hints."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast, overload
+
+import jax
+import numpy as np
+from typing_extensions import dataclass_transform
+
+from annotax._checks import why_not_constant
+from annotax._errors import MarkerError, StaticValueError, message
+from annotax._fields import Field, fields_of, where
+from annotax._hints import show
+from annotax._markers import Static
+from annotax._tree import describe
+
+C = TypeVar("C", bound=type)
+
+_STATIC: Any = Static
+_CHECK = "__annotax_static__"
+"""The attribute of a class that keeps the fields to look at whenever an object is made."""
+
+_USER = "__annotax_post_init__"
+"""The attribute of our `__post_init__` that keeps the user's own, or `None`."""
+
+
+@overload
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+def pytree(cls: C, /) -> C: ...
+
+
+@overload
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
+def pytree(
+    *,
+    init: bool = ...,
+    repr: bool = ...,
+    eq: bool = ...,
+    order: bool = ...,
+    unsafe_hash: bool = ...,
+    match_args: bool = ...,
+    kw_only: bool = ...,
+    slots: bool = ...,
+    weakref_slot: bool = ...,
+) -> Callable[[C], C]: ...
+
+
+def pytree(cls: Any = None, /, **options: bool) -> Any:
+    """Make a class a frozen dataclass and a pytree; fields marked `Static` are part of its structure.
+
+    All other fields are what JAX traces: arrays, numbers, containers, other pytrees. Markers on them are read by the
+    transforms: `NoDiff` leaves a field out of gradients, `Axis` says how a batch holds it, `PartitionSpec` how it is
+    laid out. The class is registered by `jax.tree_util.register_dataclass`, so taking it apart costs no Python, and key
+    paths have the names of the fields. `dataclasses.replace`, inheritance, generics and pickling work as for any
+    dataclass.
+
+    JAX makes the object anew whenever a transform returns it, with tracers or placeholders in the traced fields, and
+    calls `__init__` and `__post_init__` then too. So do not validate or convert in `__post_init__`: write a
+    `classmethod` that does, and returns the object.
+
+    Arguments:
+        cls: The class; left out, `pytree(...)` is a decorator.
+        options: Those of `dataclasses.dataclass`, but for `frozen`, which is always on.
+
+    Returns:
+        The class (with `slots=True` a new one), now a dataclass.
+
+    Raises:
+        MarkerError: For a marker on a field where it cannot be honoured.
+        StaticValueError: Whenever an object is made with an array, a tracer or an unhashable value in a `Static` field.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> from annotax import NoDiff, Static
+        >>> @annotax.pytree
+        ... class Layer:
+        ...     weights: jax.Array
+        ...     scale: NoDiff[jax.Array]
+        ...     power: Static[int] = 1
+        >>> @annotax.grad
+        ... def loss(layer: Layer, x: NoDiff[jax.Array]) -> jax.Array:
+        ...     return jnp.sum(layer.scale * (layer.weights * x) ** layer.power)
+        >>> loss(Layer(jnp.ones(2), jnp.ones(2)), jnp.ones(2))
+        Layer(weights=Array([1., 1.], dtype=float32), scale=None, power=1)
+    """
+    if cls is None:
+        return lambda cls: _made(cls, options)  # pyright: ignore[reportUnknownLambdaType, reportUnknownVariableType]
+    return _made(cls, options)
+
+
+def _made(cls: Any, options: Mapping[str, bool]) -> Any:
+    if "frozen" in options:
+        raise TypeError("pytree() takes no frozen=: a pytree is always frozen; use dataclasses.replace to change it")
+    if dataclasses.is_dataclass(cls) and "__dataclass_fields__" in vars(cls):
+        raise TypeError(f"pytree(): {cls.__qualname__} is a dataclass already; drop the other decorator")
+    if any(_STATIC in field.markers for field in fields_of(cls).values()):
+        _check_when_made(cls)
+    made = dataclasses.dataclass(frozen=True, **options)(cls)
+    fields = fields_of(made)
+    static: dict[str, Field] = {}
+    data: list[str] = []
+    for field in dataclasses.fields(made):
+        known = fields.get(field.name)
+        is_static = (known is not None and _STATIC in known.markers) or bool(field.metadata.get("static"))
+        if is_static:
+            static[field.name] = known if known is not None else Field(field.name, Any, ())
+            _check_default(made, static[field.name], field.default)
+        elif field.init:
+            data.append(field.name)
+    init = {field.name for field in dataclasses.fields(made) if field.init}
+    _check_rebuilt(made)
+    setattr(made, _CHECK, tuple(static.values()))
+    cast("Any", jax.tree_util).register_dataclass(
+        made, data_fields=data, meta_fields=[name for name in static if name in init],
+        drop_fields=[field.name for field in dataclasses.fields(made) if not field.init],
+    )  # fmt: skip
+    return made
+
+
+def _check_when_made(cls: type) -> None:
+    """Have `__post_init__`, which the `__init__` of a dataclass calls last, look at the static fields."""
+    inherited: Any = getattr(cls, "__post_init__", None)
+    user: Any = getattr(inherited, _USER, inherited)
+
+    def __post_init__(self: Any, *variables: Any) -> None:
+        if user is not None:
+            user(self, *variables)
+        for field in getattr(type(self), _CHECK):
+            _check_static(type(self), field, getattr(self, field.name))
+
+    setattr(__post_init__, _USER, user)
+    __post_init__.__qualname__ = f"{cls.__qualname__}.__post_init__"
+    cls.__post_init__ = __post_init__  # type: ignore[attr-defined]
+
+
+_SAFE = frozenset({bool, int, float, complex, str, bytes, type(None)})
+
+
+def _check_static(cls: type, field: Field, value: Any) -> None:
+    if type(value) in _SAFE:
+        return
+    problem, because, fix = why_not_constant(value)
+    if problem is not None:
+        raise StaticValueError(
+            message(
+                where(cls),
+                f"static field {field.name} {problem}",
+                got=describe(value),
+                expected="a hashable compile-time constant",
+                because=because,
+                fix=fix,
+            )
+        )
+
+
+def _check_default(cls: type, field: Field, default: Any) -> None:
+    if isinstance(default, (jax.Array, np.ndarray)):
+        raise MarkerError(
+            message(
+                where(cls),
+                f"field {field.name} is Static, but its default is an array",
+                got=f"Static[{show(field.hint)}] = {describe(default)}",
+                fix="drop Static to trace it, or make the default a number or a tuple",
+            )
+        )
+
+
+def _check_rebuilt(cls: Any) -> None:
+    """See that JAX can make the object anew from its fields alone."""
+    names = {field.name for field in dataclasses.fields(cls)}
+    parameters = inspect.signature(cls.__init__).parameters.values() if "__init__" in vars(cls) else ()
+    for parameter in list(parameters)[1:]:
+        if parameter.name not in names and parameter.default is inspect.Parameter.empty:
+            raise MarkerError(
+                message(
+                    where(cls),
+                    f"{parameter.name} is an InitVar without a default",
+                    because="JAX makes the object anew from its fields alone",
+                    fix="give it a default, or pass it to a classmethod that makes the object",
+                )
+            )
