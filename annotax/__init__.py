@@ -25,6 +25,9 @@ from annotax._transform import Transform, transform
 
 if TYPE_CHECKING:
     from annotax._explain import Explanation, explain
+    from annotax._layout import shard
+    from annotax._masks import combine, mask, partition
+    from annotax._pytree import pytree
     from annotax._transforms.checkpoint import checkpoint, remat
     from annotax._transforms.custom import custom_jvp, custom_vjp
     from annotax._transforms.grad import grad, value_and_grad
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
 # Each family is imported when it is first asked for, so that a program pays for what it uses.
 _FAMILIES = {
     "_explain": ("Explanation", "explain"),
+    "_layout": ("shard",),
+    "_masks": ("combine", "mask", "partition"),
+    "_pytree": ("pytree",),
     "_transforms.checkpoint": ("checkpoint", "remat"),
     "_transforms.custom": ("custom_jvp", "custom_vjp"),
     "_transforms.grad": ("grad", "value_and_grad"),
@@ -95,6 +101,7 @@ __all__ = [
     "TypeChecker",
     "TypeCheckerOption",
     "checkpoint",
+    "combine",
     "custom_jvp",
     "custom_vjp",
     "eval_shape",
@@ -108,8 +115,12 @@ __all__ = [
     "jvp",
     "linearize",
     "make_jaxpr",
+    "mask",
+    "partition",
     "pmap",
+    "pytree",
     "remat",
+    "shard",
     "shard_map",
     "transform",
     "value_and_grad",

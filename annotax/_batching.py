@@ -16,6 +16,8 @@ import numpy as np
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Parameter, Result, Role, Selector
 from annotax._errors import AxisError, MarkerError, message
+from annotax._fields import outline
+from annotax._hints import may_hold_fields
 from annotax._markers import Axis, Static
 from annotax._transform import DEFAULT, Transform
 from annotax._tree import describe, flatten, is_traceable, leaves_with_paths
@@ -117,7 +119,13 @@ class Batching(Transform):
             elif i not in explicit and marker is not None:
                 explicit[i] = marker.axis
         implicit = tuple(i for i in range(len(contract.parameters)) if i not in explicit)
-        return Axes(self, contract, tuple(explicit.get(i, 0) for i in range(len(contract.parameters))), implicit)
+        with_fields = tuple(
+            i
+            for i, parameter in enumerate(contract)
+            if i not in overrides and parameter.role(Static) is None and may_hold_fields(parameter.hint)
+        )
+        of_slots = tuple(explicit.get(i, 0) for i in range(len(contract.parameters)))
+        return Axes(self, contract, of_slots, implicit, with_fields)
 
     def of_result(self, result: Result) -> Any:
         """The axes of the result, as a prefix tree: one where all of it has the same."""
@@ -128,6 +136,19 @@ class Batching(Transform):
             return 0 if marker is None else marker.axis
         components = tuple(self.of_result(component) for component in result.components)
         return components if any(axis != 0 for axis in components) else 0
+
+    def of_leaves(self, value: Any, result: Result) -> list[int | None]:
+        """The axes of the leaves of what was returned, one that a field names before that of the whole."""
+        whole = self.of_result(result)
+        if isinstance(whole, tuple):
+            parts = zip(cast("Any", value), result.components or (), strict=True)
+            return [axis for part, component in parts for axis in self.of_leaves(part, component)]
+        leaves = self.axes_of_fields(value) or [None] * len(jax.tree.leaves(value))
+        return [whole if axis is None else axis.axis for axis in leaves]
+
+    def axes_of_fields(self, value: Any) -> tuple[Axis | None, ...] | None:
+        """For each leaf of a value the `Axis` of the nearest field that has one for this map; `None` if none has."""
+        return outline(value).axes(self.axis_name)
 
     def _marker(self, roles: tuple[Role, ...]) -> Axis | None:
         """The marker that speaks to this map: one with its name before one without."""
@@ -149,16 +170,22 @@ class Axes:
         contract: What the slots are.
         of_slots: An axis, `None`, or a prefix tree of them, for each slot.
         implicit: The slots that nothing speaks of: axis 0 where there is one, shared where there is none.
+        with_fields: The slots in which fields may say more than the slot does.
     """
 
     step: Batching
     contract: Contract
     of_slots: tuple[Any, ...]
     implicit: tuple[int, ...]
+    with_fields: tuple[int, ...]
+
+    def are_by_field(self, slots: Sequence[Any]) -> bool:
+        """Whether a field of a value names an axis."""
+        return any(self.step.axes_of_fields(slots[i]) is not None for i in self.with_fields)
 
     def are_by_slot(self, slots: Sequence[Any]) -> bool:
         """Whether one axis a slot does: whether every leaf of the implicit slots has an axis 0."""
-        return all(map(_has_axis, jax.tree.leaves([slots[i] for i in self.implicit])))
+        return not self.are_by_field(slots) and all(map(_has_axis, jax.tree.leaves([slots[i] for i in self.implicit])))
 
     def of_leaves(self, slots: Sequence[Any]) -> tuple[list[Any], Any, tuple[int | None, ...]]:
         """The leaves of the slots, their treedef, and the axis of each."""
@@ -166,9 +193,14 @@ class Axes:
         axes: list[int | None] = []
         for i, slot in enumerate(slots):
             if i in self.implicit:
-                axes += [0 if _has_axis(leaf) else None for leaf in jax.tree.leaves(slot)]
+                of_slot: list[int | None] = [0 if _has_axis(leaf) else None for leaf in jax.tree.leaves(slot)]
             else:
-                axes += self._broadcast(i, slot)
+                of_slot = self._broadcast(i, slot)
+            fields = self.step.axes_of_fields(slot) if i in self.with_fields else None
+            if fields is not None:
+                pairs = zip(of_slot, fields, strict=True)
+                of_slot = [axis if field is None else field.axis for axis, field in pairs]
+            axes += of_slot
         return leaves, treedef, tuple(axes)
 
     def _broadcast(self, i: int, slot: Any) -> list[int | None]:

@@ -26,7 +26,8 @@ import typing_extensions
 
 from annotax._contract import Contract, Parameter, Result
 from annotax._errors import CheckError, StaticValueError, message
-from annotax._hints import EMPTY, HOLE, is_jaxtyping, show, take_apart, without_metadata
+from annotax._fields import outline
+from annotax._hints import EMPTY, HOLE, is_jaxtyping, may_hold_fields, show, take_apart, without_metadata
 from annotax._markers import Static
 from annotax._tree import describe, is_traceable, is_tracer
 
@@ -89,7 +90,10 @@ def resolve_typechecker(option: TypeCheckerOption) -> TypeChecker | None:
 
 
 def argument_check(contract: Contract, checker: TypeChecker | None) -> Callable[[tuple[Any, ...]], None] | None:
-    """What the core calls with its slots: static values must be constants, all values must fit their hints."""
+    """What the core calls with its slots: static values must be constants, all values must fit their hints.
+
+    The markers on the fields of the classes in them must be such that can be honoured.
+    """
     statics = [(i, p) for i, p in enumerate(contract) if _is_marked_static(p)]
     checks: list[tuple[int, Parameter, Check]] = []
     if checker is not None and contract.is_checked:
@@ -97,12 +101,15 @@ def argument_check(contract: Contract, checker: TypeChecker | None) -> Callable[
             check = _slot_check(parameter, checker)
             if check is not None:
                 checks.append((i, parameter, check))
-    if not statics and not checks:
+    with_fields = [i for i, p in enumerate(contract) if p.role(Static) is None and may_hold_fields(p.hint)]
+    if not statics and not checks and not with_fields:
         return None
 
     def check_arguments(slots: tuple[Any, ...]) -> None:
         for i, parameter in statics:
             check_static(contract, parameter, slots[i])
+        for i in with_fields:
+            outline(slots[i])  # raises where a class has markers that cannot be honoured
         misfit = None
         for i, parameter, check in checks:
             # What the author wrote, `x: Array = None`; what is traced is another object by now, under every transform.
@@ -158,19 +165,30 @@ def check_static(contract: Contract, parameter: Parameter, value: Any) -> None:
     elif parameter.kind is SignatureParameter.VAR_KEYWORD:
         items = [(f"{parameter.name}[{name!r}]", item) for name, item in value.items()]
     for path, item in items:
-        problem, because, fix = why_not_constant(item)
-        if problem is not None:
+        if why_not_constant(item)[0] is not None:
             role = parameter.role(Static)
-            raise StaticValueError(
-                message(
-                    contract.where,
-                    f"static argument {path} {problem}",
-                    got=describe(item),
-                    expected="a hashable compile-time constant",
-                    because=because or (f"{parameter.name} is static: {role.why}" if role is not None else None),
-                    fix=fix,
-                )
+            because = f"{parameter.name} is static: {role.why}" if role is not None else None
+            check_static_leaf(contract, path, item, because)
+
+
+def check_static_leaf(contract: Contract, path: str, value: Any, because: str | None = None) -> None:
+    """Raise unless a value, a static argument or part of one, can be a compile-time constant.
+
+    Raises:
+        StaticValueError: If it is a tracer, an array, or unhashable.
+    """
+    problem, reason, fix = why_not_constant(value)
+    if problem is not None:
+        raise StaticValueError(
+            message(
+                contract.where,
+                f"static argument {path} {problem}",
+                got=describe(value),
+                expected="a hashable compile-time constant",
+                because=reason or because,
+                fix=fix,
             )
+        )
 
 
 def is_constant_argument(parameter: Parameter, value: Any) -> bool:

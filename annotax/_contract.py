@@ -33,6 +33,7 @@ from annotax._hints import (
 )
 from annotax._markers import Aux, Axis, Diff, Donate, Marker, NoDiff, Static
 from annotax._paths import Path, parse
+from annotax._paths import show as show_path
 from annotax._signature import Callee
 from annotax._tree import why_static_value
 
@@ -41,6 +42,16 @@ Selector: TypeAlias = int | str
 
 Where an option says so, also a path into one: `"model.layers[0].bias"`.
 """
+
+
+@dataclass(frozen=True, slots=True)
+class StaticAt(Marker):
+    """The role of a parameter of which one part is static: `jit(static="model.dropout.inference")`."""
+
+    path: Path
+
+    def __repr__(self) -> str:
+        return f"Static at {show_path(self.path)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,11 @@ class Parameter:
             if role.is_of(marker):
                 return role
         return None
+
+    @property
+    def static_paths(self) -> tuple[Path, ...]:
+        """The paths to what is static inside of it."""
+        return tuple(role.marker.path for role in self.roles if isinstance(role.marker, StaticAt))
 
     def without(self, *markers: Any) -> Parameter:
         """The same parameter without the roles of these markers."""

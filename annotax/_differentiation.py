@@ -13,8 +13,8 @@ import jax
 
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Parameter, Result, Role, Selector, selectors
-from annotax._errors import DifferentiationError, MarkerError, message
-from annotax._fields import PathError, outline
+from annotax._errors import DifferentiationError, MarkerError, StaticValueError, message
+from annotax._fields import outline, place_at
 from annotax._hints import may_hold_fields
 from annotax._layout import impose, spec_of
 from annotax._markers import Aux, Diff, NoDiff, Static
@@ -181,6 +181,7 @@ class Differentiated:
         self.auxiliary = step.auxiliary(contract)
         self.takes: Callable[[Any], bool] = is_traceable if step.takes_integers else is_differentiable
         self.is_whole = self.indices == tuple(range(len(contract.parameters)))
+        self.static_paths = {i: paths for i in self.indices if (paths := contract.parameters[i].static_paths)}
         self.signature = slot_signature([contract.parameters[i].name for i in self.indices])
         specs = [spec_of(contract.parameters[part.index]) for part in self.selected if contract.is_laid_out]
         may_say = [spec is not None or self.selected[i].index in self.with_fields for i, spec in enumerate(specs)]
@@ -232,7 +233,11 @@ class Differentiated:
 
     def holds_back(self, slots: Sequence[Any]) -> bool:
         """Whether something of the chosen arguments does not move though JAX would differentiate it."""
-        return self.has_paths or any(outline(slots[i]).frozen is not None for i in self.with_fields)
+        return (
+            self.has_paths
+            or bool(self.static_paths)
+            or any(outline(slots[i]).frozen is not None for i in self.with_fields)
+        )
 
     def direct_or_partly(self, transform: Any) -> Callable[[tuple[Any, ...]], Any]:
         """A function of slots that applies one of JAX's transforms.
@@ -350,27 +355,19 @@ class Moving:
         of, i = self._of, selected.index
         leaves, structure = self._flat[i]
         moves = list(map(of.takes, leaves))
-        if not selected.path and i not in of.with_fields:
+        if not selected.path and i not in of.with_fields and i not in of.static_paths:
             return _Part(i, structure, 0, moves)
-        found = outline(self._slots[i])
-        try:
-            node = found.at(selected.path)
-        except PathError as error:
-            got, nearest = error.got, ", ".join(repr(of.contract.names[i] + near) for near in error.nearest)
-        else:
-            here = moves[node.start : node.stop]
-            frozen = found.frozen_below(node)
-            moves = [takes and not is_frozen for takes, is_frozen in zip(here, frozen, strict=True)]
-            return _Part(i, node.structure, node.start, moves)
-        raise DifferentiationError(
-            message(
-                of.contract.where,
-                f"{of.step.name}(wrt=...) names {of.contract.names[i]}{show(selected.path)}, which does not exist",
-                got=got,
-                nearest=nearest or None,
-                fix="name a leaf or a subtree of the argument",
-            )
+        slot, names = self._slots[i], of.contract.names
+        node = place_at(
+            selected.path, slot, of.contract.where, names[i], f"{of.step.name}(wrt=...)", DifferentiationError
         )
+        frozen = outline(slot).frozen_below(node)
+        for path in of.static_paths.get(i, ()):
+            static = place_at(path, slot, of.contract.where, names[i], "jit(static=...)", StaticValueError)
+            moves[static.start : static.stop] = [False] * (static.stop - static.start)
+        here = moves[node.start : node.stop]
+        moves = [takes and not is_frozen for takes, is_frozen in zip(here, frozen, strict=True)]
+        return _Part(i, node.structure, node.start, moves)
 
     def _check(self, parts: Sequence[_Part], is_any: bool) -> None:
         of = self._of

@@ -1,7 +1,7 @@
 """Markers on the fields of pytree classes, and where in a value they hold.
 
-`fields_of` reads a class, anyone's: its annotations. `outline` reads the structure of a value: for each leaf the path to
-it and the markers of the fields on that path. Nothing is wrapped and no class is changed.
+`fields_of` reads a class, anyone's: its annotations. `outline` reads the structure of a value: for each leaf the path
+to it and the markers of the fields on that path. Nothing is wrapped and no class is changed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import jax
 import typing_extensions
 from jax.sharding import PartitionSpec
 
-from annotax._errors import MarkerError, message
+from annotax._errors import AnnotaxError, MarkerError, message
 from annotax._hints import Names, Unreadable, evaluate, nested_marker, show, take_apart, without_metadata
 from annotax._markers import Aux, Axis, Diff, Donate, Marker, NoDiff, Static
 from annotax._paths import Attribute, Item, Path, Step, as_step
@@ -202,7 +202,7 @@ class PathError(LookupError):
         reached = show_path(node.path)
         names = [str(child.path[-1]) for child in node.children]
         near = difflib.get_close_matches(str(step), names, n=3)
-        self.got = f"there is no {step} in {reached or 'it'}"
+        self.got = f"there is no {step} in {reached.removeprefix('.') or 'it'}"
         self.nearest = tuple(reached + name for name in (near or names[:8]))
         super().__init__(self.got)
 
@@ -223,6 +223,7 @@ class Outline:
         self.has_markers = any(leaf.levels for leaf in leaves)
         frozen = tuple(_is_frozen(leaf.levels) for leaf in leaves)
         self.frozen: tuple[bool, ...] | None = frozen if any(frozen) else None
+        self._axes: dict[Any, tuple[Axis | None, ...] | None] = {}
 
     def at(self, path: Path) -> Node:
         """The place at the end of a path.
@@ -255,6 +256,20 @@ class Outline:
             for leaf in self.leaves
         )
         return found if any(chosen is not None for chosen in found) else None
+
+    def axes(self, axis_name: Any) -> tuple[Axis | None, ...] | None:
+        """For each leaf the `Axis` that speaks to the map of a name; `None` if none does."""
+        if not self.has_markers:
+            return None
+        if axis_name not in self._axes:
+
+            def of_map(level: Level) -> Axis | None:
+                axes = [marker for marker in level if isinstance(marker, Axis)]
+                named = [axis for axis in axes if axis.name is not None and axis.name == axis_name]
+                return next(iter([*named, *(axis for axis in axes if axis.name is None)]), None)
+
+            self._axes[axis_name] = self.nearest(of_map)
+        return self._axes[axis_name]
 
     @functools.cached_property
     def layouts(self) -> tuple[Any, ...] | None:
@@ -389,5 +404,38 @@ def _not_traced(kind: type, field: Field, marker: Marker) -> MarkerError:
             f"field {field.name} is marked {marker!r}, but it is no part of what JAX traces",
             because="the class is registered with it as metadata, or without it",
             fix="drop the marker, or register the field as data",
+        )
+    )
+
+
+def place_at(path: Path, value: Any, of: str, name: str, option: str, error: type[AnnotaxError]) -> Node:
+    """The place at the end of a path into a value.
+
+    Arguments:
+        path: Into it.
+        value: An argument, or a tree that has no name.
+        of: The function, for the message, as `module.qualname`.
+        name: The name of the argument, or nothing.
+        option: The option that has the path.
+        error: What to raise.
+
+    Raises:
+        AnnotaxError: The given one, with the nearest paths that exist, if the path leads nowhere.
+    """
+
+    def named(path: str) -> str:
+        return f"{name}{path}" if name else path.removeprefix(".")
+
+    try:
+        return outline(value).at(path)
+    except PathError as problem:
+        got, nearest = problem.got, ", ".join(repr(named(near)) for near in problem.nearest)
+    raise error(
+        message(
+            of,
+            f"{option} names {named(show_path(path))}, which does not exist",
+            got=got,
+            nearest=nearest or None,
+            fix="name a leaf or a subtree that exists",
         )
     )

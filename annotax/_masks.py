@@ -9,9 +9,9 @@ from typing import Any, TypeVar, cast
 import jax
 
 from annotax._errors import AnnotaxError, DifferentiationError, message
-from annotax._fields import Outline, PathError, outline
-from annotax._paths import parse_relative
-from annotax._tree import flatten, is_differentiable
+from annotax._fields import outline, place_at
+from annotax._paths import Path, parse_relative
+from annotax._tree import describe, flatten, is_differentiable
 
 T = TypeVar("T")
 
@@ -145,33 +145,29 @@ def _trained(tree: Any, leaves: Sequence[Any], wrt: str | Sequence[str] | None, 
         return [takes and not frozen for takes, frozen in zip(takes, found.frozen, strict=True)]
     chosen = [False] * len(leaves)
     for path in (wrt,) if isinstance(wrt, str) else wrt:
-        start, selected = _selected(found, path, takes, name)
-        for i, is_selected in enumerate(selected, start):
-            chosen[i] = chosen[i] or is_selected
+        node = place_at(_path(path, name), tree, f"annotax.{name}", "", f"{name}(wrt=...)", DifferentiationError)
+        frozen = zip(range(node.start, node.stop), found.frozen_below(node), strict=True)
+        selected = [i for i, is_frozen in frozen if takes[i] and not is_frozen]
+        if not selected:
+            raise DifferentiationError(
+                message(
+                    f"annotax.{name}",
+                    f"nothing at {path} has a gradient",
+                    got=", ".join(describe(leaf) for leaf in leaves[node.start : node.stop]) or "no leaves",
+                    expected="floating-point arrays or numbers",
+                    fix="leave the path out",
+                )
+            )
+        for i in selected:
+            chosen[i] = True
     return chosen
 
 
-def _selected(found: Outline, path: str, takes: Sequence[bool], name: str) -> tuple[int, list[bool]]:
-    """Where the place at the end of a path begins, and for each of its leaves whether it is trained."""
-    nearest: str | None = None
+def _path(path: str, name: str) -> Path:
     try:
-        node = found.at(parse_relative(path))
-    except PathError as error:
-        got, nearest = error.got, ", ".join(map(repr, (near.removeprefix(".") for near in error.nearest)))
+        return parse_relative(path)
     except ValueError as error:
-        got = str(error)
-    else:
-        here = takes[node.start : node.stop]
-        selected = [takes and not frozen for takes, frozen in zip(here, found.frozen_below(node), strict=True)]
-        if any(selected):
-            return node.start, selected
-        got = "nothing there has a gradient"
+        problem = str(error)
     raise DifferentiationError(
-        message(
-            f"annotax.{name}",
-            f"cannot take the path {path!r}",
-            got=got,
-            nearest=nearest or None,
-            fix="name a leaf or a subtree that holds floating-point arrays, as in 'layers[0].bias'",
-        )
+        message(f"annotax.{name}", f"{name}(wrt=...) takes paths", got=problem, fix="write one as 'layers[0].bias'")
     )

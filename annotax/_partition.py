@@ -7,6 +7,7 @@ cannot be traced; inside a pytree, single leaves can be. Static parts become has
 from __future__ import annotations
 
 import inspect
+import sys
 import types
 from collections.abc import Callable, Sequence
 from inspect import Parameter as SignatureParameter
@@ -14,16 +15,19 @@ from typing import Any, TypeAlias, cast
 
 import jax
 
-from annotax._checks import check_static, is_constant_argument
+from annotax._checks import check_static, check_static_leaf, is_constant_argument
 from annotax._contract import Contract, Parameter
 from annotax._errors import StaticValueError, message
+from annotax._fields import outline, place_at
 from annotax._hints import EMPTY
 from annotax._markers import Static
-from annotax._normal import as_slots
+from annotax._normal import as_slots, named_as
 from annotax._tree import (
     Constant,
+    Held,
     Structure,
     describe,
+    flatten,
     holds_traceable,
     is_constant,
     is_traceable,
@@ -50,6 +54,26 @@ class Partition:
         self.inferred = tuple(i for i in static if is_inferred(contract.parameters[i]))
         self.marked = tuple(i for i in static if i not in self.inferred)
         self.found: dict[str, str] = {}
+        self.paths = {i: paths for i, parameter in enumerate(contract) if (paths := parameter.static_paths)}
+        self._last: Structures = ()
+
+    def traced(self, i: int, slot: Any) -> list[bool]:
+        """For each leaf of a slot whether it is traced, given what it is and where it is."""
+        leaves, _ = flatten(slot)
+        traced = list(map(is_traceable, leaves))
+        paths = self.paths.get(i, ())
+        if paths:
+            for path in paths:
+                name = self.contract.names[i]
+                node = place_at(path, slot, self.contract.where, name, "jit(static=...)", StaticValueError)
+                traced[node.start : node.stop] = [False] * (node.stop - node.start)
+        if any(type(leaf) is bool for leaf in leaves) and "equinox" in sys.modules:
+            # Such a module decides by them in Python, as `Dropout.inference`, and takes tracers for a mistake.
+            module: type = sys.modules["equinox"].Module
+            for position, (place, leaf) in enumerate(zip(outline(slot).leaves, leaves, strict=True)):
+                if type(leaf) is bool and issubclass(place.owner, module):
+                    traced[position] = False
+        return traced
 
     def is_mixed(self, slots: Sequence[Any]) -> bool:
         """Whether a value does not fit its slot as the contract has it, so that it has to be split or refused."""
@@ -61,7 +85,7 @@ class Partition:
             return not is_constant_argument(parameter, slot)
         if i in self.inferred:
             return slot_holds_traceable(parameter, slot) or not is_constant_argument(parameter, slot)
-        return not all(map(is_traceable, jax.tree.leaves(slot)))
+        return not all(self.traced(i, slot))
 
     def split(self, slots: Sequence[Any], *, whole: bool = False) -> tuple[Structures, list[Any]]:
         """The static parts of the slots, and the slots without them; a slot that has any becomes a tuple of leaves.
@@ -82,10 +106,37 @@ class Partition:
                     arguments[i] = ()
                     structures.append((i, Structure.of_constant(constant_of(parameter, slots[i]))))
             elif i in self.inferred or self._is_mixed(i, slots[i]):
-                self._check_constants(i, parameter, slots[i])
-                arguments[i], structure = split(slots[i], is_traceable)
+                traced = self.traced(i, slots[i])
+                self._check_constants(i, parameter, slots[i], traced)
+                arguments[i], structure = split(slots[i], traced)
                 structures.append((i, structure))
+        if not whole:
+            self._last = tuple(structures)
         return tuple(structures), arguments
+
+    def split_again(self, slots: Sequence[Any]) -> tuple[Structures, list[Any]] | None:
+        """What `split` returns, for slots of which all that is static is the same objects as the last time.
+
+        The structures are the objects of the last time too, which JAX compares fast. `None` where something differs;
+        what is new in a slot that held nothing static then is for JAX to refuse.
+        """
+        if not self._last:
+            return None
+        arguments = list(slots)
+        for i, structure in self._last:
+            leaves = structure.split_again(slots[i])
+            if leaves is None:
+                return None
+            arguments[i] = tuple(leaves)
+        return self._last, arguments
+
+    def fit(self, structures: Structures, slots: Sequence[Any]) -> bool:
+        """Whether structures split values just where they have to be split."""
+        known = dict(structures)
+        return not any(
+            self._is_mixed(i, slot) if i not in known else self.traced(i, slot) != known[i].kept
+            for i, slot in enumerate(slots)
+        )
 
     @staticmethod
     def join(structures: Structures, arguments: Sequence[Any]) -> list[Any]:
@@ -95,9 +146,13 @@ class Partition:
             slots[i] = structure.join(slots[i])
         return slots
 
-    def _check_constants(self, i: int, parameter: Parameter, value: Any) -> None:
-        for path, leaf in leaves_with_paths(parameter.name, value):
+    def _check_constants(self, i: int, parameter: Parameter, value: Any, traced: Sequence[bool]) -> None:
+        for (path, leaf), is_traced in zip(leaves_with_paths(parameter.name, value), traced, strict=True):
+            if is_traced:
+                continue
             if is_traceable(leaf):
+                check_static_leaf(self.contract, path, leaf)
+                self.found[path] = "named by jit(static=...)" if self.paths.get(i) else "a bool of an Equinox module"
                 continue
             is_self = i == 0 and path == "self" and not isinstance(leaf, (type, types.FunctionType))
             if leaf is parameter.default or is_constant(leaf, callables=not is_self):
@@ -116,6 +171,39 @@ class Partition:
                     else f"mark {parameter.name} Static if it never changes, or register its class as a pytree",
                 )
             )
+
+
+def holding(core: Callable[..., Any], contract: Contract) -> Callable[..., Any]:
+    """The core with a result that JAX can return though functions or strings are in it; `release` takes them out."""
+
+    def held(*slots: Any) -> Any:
+        return hold(core(*slots), contract)
+
+    return cast("Callable[..., Any]", named_as(held, core))
+
+
+def hold(value: Any, contract: Contract) -> Any:
+    """A result, as a `Held` if there is something in it that JAX cannot return.
+
+    Raises:
+        StaticValueError: If that would be frozen into the compiled function though it can change.
+    """
+    if all(map(is_traceable, jax.tree.leaves(value))):
+        return value
+    for path, leaf in leaves_with_paths("result", value):
+        if not is_traceable(leaf) and not is_constant(leaf):
+            raise StaticValueError(
+                message(
+                    contract.where,
+                    f"{path} can be neither traced nor held constant",
+                    got=describe(leaf),
+                    expected="arrays, numbers, functions, strings, or objects that define equality and a hash by value",
+                    because="every later call would return the one object that was made while tracing",
+                    fix="return arrays, or register its class as a pytree",
+                )
+            )
+    leaves, structure = split(value)
+    return Held(structure, leaves)
 
 
 def with_structures(core: Callable[..., Any], contract: Contract) -> Callable[..., Any]:

@@ -420,7 +420,7 @@ def first_call(*slots: Any) -> Any:
     pipeline = next(p for v in namespace.values() if isinstance(p := getattr(v, "__self__", None), Pipeline))
     result = pipeline.run(*slots)
     entry = getattr(pipeline.core, "entry", None)
-    is_fast = entry is not None and not pipeline.core.meets_mixed_values
+    is_fast = entry is not None and pipeline.core.is_fast
     _install(namespace, first_call, entry if is_fast else pipeline.run)
     return result
 

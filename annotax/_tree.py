@@ -10,7 +10,7 @@ import enum
 import functools
 import math
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import jax
@@ -176,12 +176,14 @@ def _key(value: Any) -> Any:
 class Structure:
     """All of a pytree but its traced leaves: hashable, so that it can be part of a cache key."""
 
-    __slots__ = ("constants", "digest", "treedef")
+    __slots__ = ("constants", "digest", "positions", "template", "treedef")
 
     def __init__(self, treedef: Any, constants: tuple[Constant | None, ...]) -> None:
         self.treedef = treedef
         self.constants = constants
         self.digest = hash((treedef, constants))
+        self.template = [None if constant is None else constant.value for constant in constants]
+        self.positions = tuple(i for i, constant in enumerate(constants) if constant is None)
 
     @classmethod
     def of_constant(cls, constant: Constant) -> Structure:
@@ -190,23 +192,42 @@ class Structure:
 
     def join(self, leaves: Sequence[Any]) -> Any:
         """The pytree with these leaves where the traced ones were."""
-        traced = iter(leaves)
-        return self.treedef.unflatten([next(traced) if c is None else c.value for c in self.constants])
+        whole = self.template.copy()
+        for position, leaf in zip(self.positions, leaves, strict=True):
+            whole[position] = leaf
+        return self.treedef.unflatten(whole)
+
+    def split_again(self, value: Any) -> list[Any] | None:
+        """The traced leaves of another value, if all the rest of it is the very same objects; else `None`."""
+        leaves, treedef = flatten(value)
+        if treedef != self.treedef:
+            return None
+        for leaf, constant in zip(leaves, self.constants, strict=True):
+            if constant is not None and leaf is not constant.value:
+                return None
+        return [leaves[position] for position in self.positions]
+
+    @property
+    def kept(self) -> list[bool]:
+        """For each leaf, whether it is traced."""
+        return [constant is None for constant in self.constants]
 
     @property
     def traced(self) -> int:
         """How many leaves are traced."""
-        return self.constants.count(None)
+        return len(self.positions)
 
     def pick(self, tree: Any) -> tuple[Any, ...]:
         """From a pytree of this structure, or with `None` where nothing is traced, what stands at the traced leaves."""
         leaves = self.treedef.flatten_up_to(tree)
-        return tuple(leaf for leaf, constant in zip(leaves, self.constants, strict=True) if constant is None)
+        return tuple(leaves[position] for position in self.positions)
 
     def join_or_none(self, leaves: Sequence[Any]) -> Any:
         """The pytree with these leaves where the traced ones were, and `None` elsewhere."""
-        traced = iter(leaves)
-        return self.treedef.unflatten([next(traced) if constant is None else None for constant in self.constants])
+        whole: list[Any] = [None] * len(self.constants)
+        for position, leaf in zip(self.positions, leaves, strict=True):
+            whole[position] = leaf
+        return self.treedef.unflatten(whole)
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -225,12 +246,40 @@ def flatten(value: Any) -> tuple[list[Any], Any]:
     return cast("tuple[list[Any], Any]", jax.tree.flatten(value))
 
 
-def split(value: Any, is_kept: Callable[[Any], bool]) -> tuple[tuple[Any, ...], Structure]:
-    """The leaves of a pytree that a predicate keeps, and the structure that holds all the rest."""
+def split(value: Any, kept: Sequence[bool] | None = None) -> tuple[tuple[Any, ...], Structure]:
+    """The leaves of a pytree that are traced, and the structure that holds all the rest.
+
+    Arguments:
+        value: The pytree.
+        kept: For each leaf, whether it is traced; left out, those are that can be.
+    """
     leaves, treedef = flatten(value)
-    kept = [is_kept(leaf) for leaf in leaves]
+    kept = list(map(is_traceable, leaves)) if kept is None else kept
     constants = tuple(None if keep else Constant(leaf) for keep, leaf in zip(kept, leaves, strict=True))
     return tuple(leaf for keep, leaf in zip(kept, leaves, strict=True) if keep), Structure(treedef, constants)
+
+
+@jax.tree_util.register_pytree_node_class
+class Held:
+    """A pytree as a transform returns it that cannot return functions or strings: its traced leaves are ours."""
+
+    __slots__ = ("leaves", "structure")
+
+    def __init__(self, structure: Structure, leaves: Sequence[Any]) -> None:
+        self.structure = structure
+        self.leaves = leaves
+
+    def tree_flatten(self) -> tuple[Sequence[Any], Structure]:
+        return self.leaves, self.structure
+
+    @classmethod
+    def tree_unflatten(cls, structure: Structure, leaves: Sequence[Any]) -> Held:
+        return cls(structure, leaves)
+
+
+def release(value: Any) -> Any:
+    """The pytree that was held, or the value itself."""
+    return value.structure.join(value.leaves) if type(value) is Held else value
 
 
 def leaves_with_paths(name: str, value: Any) -> list[tuple[str, Any]]:

@@ -11,8 +11,9 @@ import jax
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract
 from annotax._markers import Static
-from annotax._partition import Partition, with_structures
+from annotax._partition import Partition, holding, with_structures
 from annotax._transform import DEFAULT, Transform, makes
+from annotax._tree import release
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -42,12 +43,15 @@ class Checkpoint(Transform):
         # All that is static goes into one argument that compares strictly: by itself JAX would let a call with `1`
         # and one with `True` share what was traced.
         checkpointed = cast("Any", jax.checkpoint)(
-            with_structures(core, contract), static_argnums=(0,), policy=self.policy, prevent_cse=self.prevent_cse
+            with_structures(holding(core, contract), contract),
+            static_argnums=(0,),
+            policy=self.policy,
+            prevent_cse=self.prevent_cse,
         )
 
         def call(*slots: Any) -> Any:
             structures, arguments = partition.split(slots, whole=True)
-            return checkpointed(structures, *arguments)
+            return release(checkpointed(structures, *arguments))
 
         return call, contract
 

@@ -18,15 +18,15 @@ import jax
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from annotax._checks import TypeCheckerOption
-from annotax._contract import Contract, Parameter, Role, Selector, check_donated, selectors
+from annotax._contract import Contract, Parameter, Role, Selector, StaticAt, check_donated, selectors
 from annotax._errors import MarkerError, ShardingError, StaticValueError, message
 from annotax._hints import EMPTY, may_be_unstrict
 from annotax._layout import ambient, carry
 from annotax._markers import Axis, Diff, Donate, NoDiff, Static
 from annotax._normal import as_slots, make_encoder, named_as
-from annotax._partition import Partition, is_inferred, slot_holds_traceable, with_structures
+from annotax._partition import Partition, holding, is_inferred, slot_holds_traceable, with_structures
 from annotax._transform import DEFAULT, Pipeline, Transform, makes, unpickled_entry
-from annotax._tree import Constant, describe
+from annotax._tree import Constant, describe, is_traceable, release
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,10 +46,15 @@ class Jit(Transform):
 
     def declare(self, contract: Contract) -> Contract:
         """Make the parameters named by `static=` static for the whole pipeline, and have its layouts imposed."""
-        indices = contract.select(self.static, "jit(static=...)")
-        role = Role(Static, "named by jit(static=...)")
-        replacing = (Donate, Diff, NoDiff, Axis, PartitionSpec)
-        return dataclasses.replace(contract.change(indices, role, replacing=replacing), is_laid_out=True)
+        why = "named by jit(static=...)"
+        for selector in self.static:
+            i, path = contract.locate(selector, "jit(static=...)")
+            if path:
+                contract = contract.change([i], Role(StaticAt(path), why))
+            else:
+                replacing = (Donate, Diff, NoDiff, Axis, PartitionSpec, StaticAt)
+                contract = contract.change([i], Role(Static, why), replacing=replacing)
+        return dataclasses.replace(contract, is_laid_out=True)
 
     def check(self, contract: Contract) -> Contract:
         """See that what is donated exists and is not static."""
@@ -106,12 +111,14 @@ class _JitCore:
         self.mesh = mesh
         self.is_placed_inside = is_placed_inside
         self.partition = Partition(contract)
-        self.meets_mixed_values = False
+        # What leaves the fast road for good: arguments that JAX cannot trace all of, and results that it cannot return.
+        self.meets_mixed_values = bool(self.partition.paths)
+        self.returns_mixed_values = False
         self.encoders = {
             i: encode for i in contract.indices(Static) if (encode := _encoder(contract.parameters[i])) is not None
         }
         as_slots(self, inspect.unwrap(core), contract.names)
-        compiled = jax.jit(self._decoding() if self.encoders or self.partition.inferred else core, **self.given)
+        compiled = jax.jit(self._refusing(self._decoded), **self.given)
         # A PjitFunction would pickle what was compiled, and with it everything that it refers to.
         compiled.__reduce_ex__ = lambda protocol: (unpickled_entry, ())  # type: ignore[method-assign]
         self.compiled: Any = compiled
@@ -119,21 +126,36 @@ class _JitCore:
         if self.encoders:
             self.entry = _EncodedEntry(make_encoder(contract.where, contract.names, compiled, self.encoders))
         self._fast = self.entry
-        if mesh is not None:  # which has to be made the ambient one for each call
+        if mesh is not None or self.meets_mixed_values:  # which has to be made the ambient one for each call
             self.entry = None
 
     def __call__(self, *slots: Any) -> Any:
+        if self.mesh is None:
+            return self._call(slots)
         with ambient(self.mesh) as is_unplaced:
-            if is_unplaced and self.mesh is not None:
-                slots = self._carried(slots, self.mesh)
-            if not self.meets_mixed_values:
-                try:
-                    return self._fast(*slots)
-                except Exception:
-                    if not self.refused(slots):
-                        raise
-            jitted, arguments = self._prepared(slots)
-            return jitted(*arguments)
+            return self._call(self._carried(slots, self.mesh) if is_unplaced else slots)
+
+    def _call(self, slots: tuple[Any, ...]) -> Any:
+        if self.is_fast:
+            try:
+                return self._fast(*slots)
+            except Exception:
+                if not self.refused(slots):
+                    raise
+        elif self.meets_mixed_values and (again := self.partition.split_again(slots)) is not None:
+            structures, arguments = again
+            try:
+                return release(self._mixed(structures, *self._encoded(arguments, self.partition.marked)))
+            except Exception:
+                if self.partition.fit(structures, slots):
+                    raise
+        jitted, arguments = self._prepared(slots)
+        return release(jitted(*arguments))
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether a call may go straight to JAX."""
+        return not self.meets_mixed_values and not self.returns_mixed_values
 
     def _carried(self, slots: tuple[Any, ...], mesh: Mesh) -> tuple[Any, ...]:
         """The slots with the devices of a mesh that cannot be entered here, since another transform is tracing."""
@@ -156,8 +178,11 @@ class _JitCore:
         """What calls have shown to be static, for `explain`."""
         return self.partition.found
 
-    def _decoding(self) -> Callable[..., Any]:
+    @functools.cached_property
+    def _decoded(self) -> Callable[..., Any]:
         """The core behind encoded slots, which also looks again at what was only inferred to be static."""
+        if not self.encoders and not self.partition.inferred:
+            return self.core
         parameters = self.contract.parameters
 
         def decoding(*slots: Any) -> Any:
@@ -170,11 +195,23 @@ class _JitCore:
 
         return cast("Callable[..., Any]", as_slots(decoding, inspect.unwrap(self.core), self.contract.names))
 
+    def _refusing(self, core: Callable[..., Any]) -> Callable[..., Any]:
+        """The core, refusing to return what JAX cannot; then the call is made again, by the careful road."""
+
+        def refusing(*slots: Any) -> Any:
+            result = core(*slots)
+            if not all(map(is_traceable, jax.tree.leaves(result))):
+                self.returns_mixed_values = True
+                raise _MixedResult
+            return result
+
+        return cast("Callable[..., Any]", as_slots(refusing, inspect.unwrap(self.core), self.contract.names))
+
     # --- the careful road --------------------------------------------------------------------------------------------
 
     def refused(self, slots: tuple[Any, ...]) -> bool:
-        """Whether there is a value that the fast entry cannot take."""
-        return self.partition.is_mixed(slots)
+        """Whether there is a value that the fast entry cannot take, or a result that it cannot return."""
+        return self.returns_mixed_values or self.partition.is_mixed(slots)
 
     def _prepared(self, slots: tuple[Any, ...]) -> tuple[Any, list[Any]]:
         """What to call for these values, and with which arguments.
@@ -183,7 +220,8 @@ class _JitCore:
             StaticValueError: If a static value is no constant, or a value can be neither traced nor held constant.
         """
         if not self.partition.is_mixed(slots):
-            return self.compiled, self._encoded(slots, self.encoders)
+            jitted = self._holding if self.returns_mixed_values else self.compiled
+            return jitted, self._encoded(slots, self.encoders)
         structures, arguments = self.partition.split(slots)
         self.meets_mixed_values = True
         return self._mixed, [structures, *self._encoded(arguments, self.partition.marked)]
@@ -197,39 +235,51 @@ class _JitCore:
         given = dict(self.given)
         given["static_argnums"] = (0, *(i + 1 for i in self.partition.marked))
         given["donate_argnums"] = tuple(i + 1 for i in given["donate_argnums"])
-        return jax.jit(with_structures(self.core, self.contract), **given)
+        return jax.jit(with_structures(holding(self.core, self.contract), self.contract), **given)
+
+    @functools.cached_property
+    def _holding(self) -> Any:
+        """The compiled function for results that JAX cannot return."""
+        return jax.jit(holding(self._decoded, self.contract), **self.given)
 
     # --- what the face offers beside the call ------------------------------------------------------------------------
 
     def eval_shape(self, pipeline: Pipeline, args: Any, kwargs: Any) -> Any:
         """See `jax.eval_shape`."""
-        jitted, arguments, _ = self.prepared(pipeline, args, kwargs)
-        with ambient(self.mesh):
-            return jitted.eval_shape(*arguments)
+        return release(self._staged("eval_shape", pipeline, args, kwargs)[0])
 
     def trace(self, pipeline: Pipeline, args: Any, kwargs: Any) -> Traced:
         """See `jax.stages.Traced`."""
-        jitted, arguments, call = self.prepared(pipeline, args, kwargs)
-        with ambient(self.mesh):
-            return Traced(jitted.trace(*arguments), call)
+        return Traced(*self._staged("trace", pipeline, args, kwargs))
 
     def lower(self, pipeline: Pipeline, args: Any, kwargs: Any) -> Lowered:
         """See `jax.stages.Lowered`."""
+        return Lowered(*self._staged("lower", pipeline, args, kwargs))
+
+    def _staged(self, method: str, pipeline: Pipeline, args: Any, kwargs: Any) -> tuple[Any, _Call]:
+        """What a method of JAX's compiled function makes of a call."""
+        try:
+            jitted, arguments, call = self.prepared(pipeline, args, kwargs)
+            with ambient(self.mesh):
+                return getattr(jitted, method)(*arguments), call
+        except _MixedResult:  # seen while tracing, and known from now on
+            pass
         jitted, arguments, call = self.prepared(pipeline, args, kwargs)
         with ambient(self.mesh):
-            return Lowered(jitted.lower(*arguments), call)
+            return getattr(jitted, method)(*arguments), call
 
     def clear_cache(self, pipeline: Pipeline, args: Any, kwargs: Any) -> None:
         """Forget what was compiled."""
-        self.compiled.clear_cache()
-        if "_mixed" in self.__dict__:
-            self._mixed.clear_cache()
+        for jitted in (self.compiled, self.__dict__.get("_mixed"), self.__dict__.get("_holding")):
+            if jitted is not None:
+                jitted.clear_cache()
 
     def split_call(self, jitted: Any, arguments: Sequence[Any]) -> tuple[dict[str, Constant], list[Any]]:
         """The static arguments of a call by name, those inside mixed values under no name, and the traced arguments."""
-        names = self.contract.names if jitted is self.compiled else ("", *self.contract.names)
+        is_mixed = jitted is self.__dict__.get("_mixed")
+        names = ("", *self.contract.names) if is_mixed else self.contract.names
         static: tuple[int, ...] = self.given["static_argnums"]
-        if jitted is not self.compiled:
+        if is_mixed:
             static = (0, *(i + 1 for i in self.partition.marked))
         part = {names[i]: Constant(arguments[i]) for i in static}
         return part, [argument for i, argument in enumerate(arguments) if i not in static]
@@ -249,6 +299,10 @@ def compiled_core(
 ) -> Callable[..., Any]:
     """What `jit` makes of a core that another transform built, under the names of the core inside of it."""
     return _JitCore(named_as(core, named), contract, given, mesh, is_placed_inside=True)
+
+
+class _MixedResult(Exception):
+    """Raised while tracing: the result holds something that JAX cannot return."""
 
 
 class _EncodedEntry(functools.partial[Any]):
@@ -323,7 +377,7 @@ class Compiled(_Stage):
     """
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._annotax_stage(*self._annotax_call.arguments(args, kwargs))
+        return release(self._annotax_stage(*self._annotax_call.arguments(args, kwargs)))
 
 
 def _encoder(parameter: Parameter) -> Callable[[Any], Any] | None:

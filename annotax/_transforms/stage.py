@@ -11,8 +11,9 @@ import jax
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Result
 from annotax._markers import Static
-from annotax._partition import Partition, with_structures
+from annotax._partition import Partition, holding, with_structures
 from annotax._transform import DEFAULT, Transform, makes, pipeline_for
+from annotax._tree import release
 
 
 def eval_shape(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -43,11 +44,11 @@ def eval_shape(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> An
 
     def prepare() -> tuple[Partition, Any]:
         core, contract = pipeline.built
-        return Partition(contract), jax.jit(with_structures(core, contract), static_argnums=(0,))
+        return Partition(contract), jax.jit(with_structures(holding(core, contract), contract), static_argnums=(0,))
 
     partition, staged = pipeline.prepared("eval_shape", prepare)
     structures, arguments = partition.split(pipeline.bind(*args, **kwargs), whole=True)
-    return staged.eval_shape(structures, *arguments)
+    return release(staged.eval_shape(structures, *arguments))
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,12 @@ class MakeJaxpr(Transform):
         """Stage the core out."""
         partition = Partition(contract)
         options = {**self.given(contract), "static_argnums": (0,)}
-        staged = cast("Any", jax.make_jaxpr)(with_structures(core, contract), **options)
+        staged = cast("Any", jax.make_jaxpr)(with_structures(holding(core, contract), contract), **options)
 
         def call(*slots: Any) -> Any:
             structures, arguments = partition.split(slots, whole=True)
-            return staged(structures, *arguments)
+            staged_out = staged(structures, *arguments)
+            return (staged_out[0], release(staged_out[1])) if self.return_shape else staged_out
 
         return call, self.check(contract)
 

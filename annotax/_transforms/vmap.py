@@ -11,8 +11,12 @@ import jax
 from annotax._batching import FROM_MARKERS, Batching, as_in_axes
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Selector
+from annotax._fields import says
+from annotax._markers import Axis
 from annotax._normal import named_as
+from annotax._partition import hold
 from annotax._transform import DEFAULT, makes
+from annotax._tree import release, split
 
 
 class Vmap(Batching):
@@ -24,36 +28,71 @@ class Vmap(Batching):
         """Map the core."""
         axes = self.axes(contract)
         given = dict(self.given(contract))
-        direct: Any = jax.vmap(core, **given)
+        out_axes = given.pop("out_axes")
         options = {name: value for name, value in given.items() if name != "in_axes"}
-        is_by_leaf = False
+        # Only a hint can tell, before the function has run, that fields of its result name axes.
+        is_out_by_field = self.out_axes is FROM_MARKERS and says(contract.result.hint, Axis)
+
+        def held(*slots: Any) -> Any:
+            return _for_each(out_axes, lambda part: hold(part, contract), core(*slots))
+
+        named_as(held, core)
+        direct: Any = jax.vmap(held, **given, out_axes=out_axes)
+        is_by_leaf = is_out_by_field
 
         @functools.lru_cache(maxsize=64)
         def of_leaves(treedef: Any, in_axes: tuple[int | None, ...]) -> Any:
             def flat(*leaves: Any) -> Any:
-                return core(*treedef.unflatten(leaves))
+                return held(*treedef.unflatten(leaves))
 
-            return jax.vmap(named_as(flat, core), in_axes=in_axes, **options)
+            return jax.vmap(named_as(flat, core), in_axes=in_axes, out_axes=out_axes, **options)
 
         def by_leaf(slots: tuple[Any, ...]) -> Any:
             leaves, treedef, in_axes = axes.of_leaves(slots)
-            return of_leaves(treedef, in_axes)(*leaves)
+            if not is_out_by_field:
+                return of_leaves(treedef, in_axes)(*leaves)
+            structure: Any = None
+            axes_of_result: tuple[int | None, ...] = ()
+
+            def flat(*leaves: Any) -> Any:
+                nonlocal structure, axes_of_result
+                result = core(*treedef.unflatten(leaves))
+                traced, structure = split(result)
+                by_leaf = zip(self.of_leaves(result, contract.result), structure.constants, strict=True)
+                axes_of_result = tuple(axis for axis, constant in by_leaf if constant is None)
+                return traced
+
+            # It is made once without its numbers, to see which fields the result has.
+            jax.eval_shape(lambda: jax.vmap(lambda *leaves: flat(*leaves) and (), in_axes=in_axes, **options)(*leaves))
+            mapped = jax.vmap(named_as(flat, core), in_axes=in_axes, out_axes=axes_of_result, **options)(*leaves)
+            return structure.join(mapped)
 
         def call(*slots: Any) -> Any:
             nonlocal is_by_leaf
             try:
-                return by_leaf(slots) if is_by_leaf else direct(*slots)
+                result = by_leaf(slots) if is_by_leaf or axes.are_by_field(slots) else direct(*slots)
+                return _for_each(out_axes, release, result)
             except Exception:
                 # JAX looks at all axes before it runs the function, so what they show is the reason for any error.
                 problem = axes.problem(slots)
-                if problem is None and (is_by_leaf or axes.are_by_slot(slots)):
+                if problem is None and (is_by_leaf or axes.are_by_field(slots) or axes.are_by_slot(slots)):
                     raise
             if problem is not None:
                 raise problem
             is_by_leaf = True
-            return by_leaf(slots)
+            return _for_each(out_axes, release, by_leaf(slots))
 
         return call, contract
+
+
+def _for_each(axes: Any, change: Callable[[Any], Any], value: Any) -> Any:
+    """A result with each part of it changed that has an axis of its own."""
+    if axes is None or isinstance(axes, int):
+        return change(value)
+    try:
+        return jax.tree.map(lambda _, part: change(part), axes, value, is_leaf=lambda axis: axis is None)
+    except ValueError:  # the axes do not fit the result, which JAX says best
+        return value
 
 
 @overload
