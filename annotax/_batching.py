@@ -141,7 +141,7 @@ class Batching(Transform):
         """The axes of the leaves of what was returned, one that a field names before that of the whole."""
         whole = self.of_result(result)
         if isinstance(whole, tuple):
-            parts = zip(cast("Any", value), result.components or (), strict=True)
+            parts = zip(value, result.components or (), strict=True)
             return [axis for part, component in parts for axis in self.of_leaves(part, component)]
         leaves = self.axes_of_fields(value) or [None] * len(jax.tree.leaves(value))
         return [whole if axis is None else axis.axis for axis in leaves]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import jax
 
@@ -182,7 +182,7 @@ class Differentiated:
         self.takes: Callable[[Any], bool] = is_traceable if step.takes_integers else is_differentiable
         self.is_whole = self.indices == tuple(range(len(contract.parameters)))
         self.static_paths = {i: paths for i in self.indices if (paths := contract.parameters[i].static_paths)}
-        self.signature = slot_signature([contract.parameters[i].name for i in self.indices])
+        self.signature = slot_signature([*dict.fromkeys(contract.names[i] for i in self.indices)])
         specs = [spec_of(contract.parameters[part.index]) for part in self.selected if contract.is_laid_out]
         may_say = [spec is not None or self.selected[i].index in self.with_fields for i, spec in enumerate(specs)]
         self.specs = {i: spec for i, spec in enumerate(specs) if may_say[i]}
@@ -233,11 +233,9 @@ class Differentiated:
 
     def holds_back(self, slots: Sequence[Any]) -> bool:
         """Whether something of the chosen arguments does not move though JAX would differentiate it."""
-        return (
-            self.has_paths
-            or bool(self.static_paths)
-            or any(outline(slots[i]).frozen is not None for i in self.with_fields)
-        )
+        if self.has_paths or self.static_paths:
+            return True
+        return any(_is_partly_constant(slots[i]) for i in self.with_fields)
 
     def direct_or_partly(self, transform: Any) -> Callable[[tuple[Any, ...]], Any]:
         """A function of slots that applies one of JAX's transforms.
@@ -268,6 +266,11 @@ class Differentiated:
             return moving.skeleton.restored(transform(moving.function, **options)(moving.leaves))
 
         return call
+
+
+def _is_partly_constant(slot: Any) -> bool:
+    found = outline(slot)
+    return found.frozen is not None or (found.has_modules and found.constants(jax.tree.leaves(slot)) is not None)
 
 
 @jax.tree_util.register_pytree_node_class
@@ -331,7 +334,7 @@ class Moving:
         parts = [self._part(part) for part in differentiated.selected]
         moves = [is_moving for part in parts for is_moving in part.moves]
         self._check(parts, any(moves))
-        structure = jax.tree_util.treedef_tuple([part.structure for part in parts])
+        structure = cast("Any", jax.tree_util).treedef_tuple([part.structure for part in parts])
         self.skeleton = Skeleton(structure, tuple(moves), differentiated.is_bare)
         self._places = [
             (part.index, position)
@@ -365,6 +368,9 @@ class Moving:
         for path in of.static_paths.get(i, ()):
             static = place_at(path, slot, of.contract.where, names[i], "jit(static=...)", StaticValueError)
             moves[static.start : static.stop] = [False] * (static.stop - static.start)
+        constants = outline(slot).constants(leaves)
+        if constants is not None:
+            moves = [takes and not constant for takes, constant in zip(moves, constants, strict=True)]
         here = moves[node.start : node.stop]
         moves = [takes and not is_frozen for takes, is_frozen in zip(here, frozen, strict=True)]
         return _Part(i, node.structure, node.start, moves)
@@ -380,7 +386,7 @@ class Moving:
                 message(
                     of.contract.where,
                     f"{of.step.name} finds nothing to differentiate in argument {name}{show(selected.path)}",
-                    got=describe(self._slots[part.index]),
+                    got=describe(part.structure.unflatten(self._flat[part.index][0][part.start : part.stop])),
                     expected="a floating-point array or number, or a pytree that holds one",
                     because=f"asked for by {'wrt=' if of.step.wrt is not None else 'Diff'}"
                     if of.is_asked
@@ -405,3 +411,8 @@ class _Part:
     structure: Any
     start: int
     moves: list[bool]
+
+    @property
+    def stop(self) -> int:
+        """The leaf after its last one."""
+        return self.start + len(self.moves)

@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import functools
 import re
+import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -215,6 +216,8 @@ class Outline:
         leaves: One place for each leaf, in JAX's order.
         has_markers: Whether any field on the way to any leaf has a marker.
         frozen: For each leaf, whether it is under a `NoDiff` field; `None` if none is.
+        in_modules: For each leaf, whether it is a field of an Equinox module.
+        has_modules: Whether any is.
     """
 
     def __init__(self, root: Node, leaves: tuple[Node, ...]) -> None:
@@ -223,6 +226,8 @@ class Outline:
         self.has_markers = any(leaf.levels for leaf in leaves)
         frozen = tuple(_is_frozen(leaf.levels) for leaf in leaves)
         self.frozen: tuple[bool, ...] | None = frozen if any(frozen) else None
+        self.in_modules = tuple(_is_equinox_module(leaf.owner) for leaf in leaves)
+        self.has_modules = any(self.in_modules)
         self._axes: dict[Any, tuple[Axis | None, ...] | None] = {}
 
     def at(self, path: Path) -> Node:
@@ -238,6 +243,18 @@ class Outline:
                 raise PathError(node, step)
             node = child
         return node
+
+    def constants(self, leaves: Sequence[Any]) -> list[bool] | None:
+        """For each leaf, whether it is a Python number of an Equinox module; `None` if none is.
+
+        Such a module decides by them in Python (`Dropout.p` and `Dropout.inference`) and would take tracers for
+        something else, so to Equinox's own transforms they are constants.
+        """
+        if not self.has_modules:
+            return None
+        numbers = (bool, int, float, complex)
+        found = [is_in and type(leaf) in numbers for is_in, leaf in zip(self.in_modules, leaves, strict=True)]
+        return found if any(found) else None
 
     def frozen_below(self, node: Node) -> list[bool]:
         """For each leaf of a place, whether a field further in freezes it."""
@@ -277,6 +294,11 @@ class Outline:
         return self.nearest(lambda level: next((marker for marker in level if isinstance(marker, PartitionSpec)), None))
 
 
+def _is_equinox_module(owner: type) -> bool:
+    equinox = sys.modules.get("equinox")
+    return equinox is not None and issubclass(owner, equinox.Module)
+
+
 def _is_frozen(levels: Sequence[Level]) -> bool:
     return any(_NODIFF in level for level in levels)
 
@@ -287,7 +309,7 @@ def outline(value: Any) -> Outline:
     Raises:
         MarkerError: If a class in it has markers that cannot be honoured.
     """
-    structure = jax.tree.structure(value)
+    structure: Any = cast("Any", jax.tree).structure(value)
     try:
         return _of_structure(structure)
     except _NotRebuilt:
@@ -326,7 +348,7 @@ def _built(structure: Any, skeleton: Any) -> Outline:
         else:
             for step, child, level in _children(node):
                 inner = (*levels, level) if level else levels
-                place.children.append(walk(child, (*path, step), inner, cast("type", type(node))))
+                place.children.append(walk(child, (*path, step), inner, cast("Any", type(node))))
         place.stop = len(leaves)
         return place
 
@@ -336,10 +358,14 @@ def _built(structure: Any, skeleton: Any) -> Outline:
 
 def _children(node: Any) -> Iterator[tuple[Step, Any, Level]]:
     """The places directly in a node, with the markers of the fields that they are."""
-    kind = cast("type", type(node))
+    kind: type = cast("Any", type(node))
     fields = fields_of(kind)
     marked = {name for name, field in fields.items() if field.markers}
-    pairs = cast("Any", jax.tree_util).tree_flatten_with_path(node, is_leaf=lambda part: part is not node)[0]
+
+    def is_child(part: Any) -> bool:
+        return part is not node
+
+    pairs = cast("Any", jax.tree_util).tree_flatten_with_path(node, is_leaf=is_child)[0]
     steps = [as_step(keys[-1]) if keys else Item(i) for i, (keys, _) in enumerate(pairs)]
     children = [child for _, child in pairs]
     if kind not in _CONTAINERS and not all(isinstance(step, Attribute) for step in steps):

@@ -22,7 +22,7 @@ from annotax._fields import outline
 from annotax._hints import may_hold_fields
 from annotax._markers import Static
 from annotax._normal import named_as
-from annotax._tree import describe, is_traceable, leaves_with_paths
+from annotax._tree import describe, flatten, is_traceable, leaves_with_paths
 
 T = TypeVar("T")
 
@@ -112,7 +112,7 @@ def impose(value: Any, spec: Any, contract: Contract, path: str, *, fields: bool
         imposed(leaf, leaf_spec, leaf_path)
         for (leaf_path, leaf), leaf_spec in zip(pairs, specs or [spec] * len(pairs), strict=True)
     ]
-    return jax.tree.structure(value).unflatten(laid_out)
+    return flatten(value)[1].unflatten(laid_out)
 
 
 def shard(tree: T, mesh: Mesh) -> T:
@@ -148,7 +148,7 @@ def shard(tree: T, mesh: Mesh) -> T:
             check_spec(leaf, spec, nowhere, path, mesh)
             leaf = jax.device_put(leaf, NamedSharding(mesh, spec))
         placed.append(leaf)
-    return cast("T", jax.tree.structure(tree).unflatten(placed))
+    return cast("T", flatten(tree)[1].unflatten(placed))
 
 
 def _only(spec: Any, kinds: dict[Any, Any], kind: Any) -> Any:

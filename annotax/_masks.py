@@ -139,6 +139,9 @@ def _trained(tree: Any, leaves: Sequence[Any], wrt: str | Sequence[str] | None, 
     """For each leaf whether it is trained."""
     found = outline(tree)
     takes = list(map(is_differentiable, leaves))
+    constants = found.constants(leaves)
+    if constants is not None:
+        takes = [takes and not constant for takes, constant in zip(takes, constants, strict=True)]
     if wrt is None:
         if found.frozen is None:
             return takes

@@ -7,7 +7,6 @@ cannot be traced; inside a pytree, single leaves can be. Static parts become has
 from __future__ import annotations
 
 import inspect
-import sys
 import types
 from collections.abc import Callable, Sequence
 from inspect import Parameter as SignatureParameter
@@ -19,7 +18,7 @@ from annotax._checks import check_static, check_static_leaf, is_constant_argumen
 from annotax._contract import Contract, Parameter
 from annotax._errors import StaticValueError, message
 from annotax._fields import outline, place_at
-from annotax._hints import EMPTY
+from annotax._hints import EMPTY, may_hold_fields
 from annotax._markers import Static
 from annotax._normal import as_slots, named_as
 from annotax._tree import (
@@ -55,6 +54,7 @@ class Partition:
         self.marked = tuple(i for i in static if i not in self.inferred)
         self.found: dict[str, str] = {}
         self.paths = {i: paths for i, parameter in enumerate(contract) if (paths := parameter.static_paths)}
+        self.with_fields = frozenset(i for i, p in enumerate(contract) if may_hold_fields(p.hint))
         self._last: Structures = ()
 
     def traced(self, i: int, slot: Any) -> list[bool]:
@@ -67,12 +67,9 @@ class Partition:
                 name = self.contract.names[i]
                 node = place_at(path, slot, self.contract.where, name, "jit(static=...)", StaticValueError)
                 traced[node.start : node.stop] = [False] * (node.stop - node.start)
-        if any(type(leaf) is bool for leaf in leaves) and "equinox" in sys.modules:
-            # Such a module decides by them in Python, as `Dropout.inference`, and takes tracers for a mistake.
-            module: type = sys.modules["equinox"].Module
-            for position, (place, leaf) in enumerate(zip(outline(slot).leaves, leaves, strict=True)):
-                if type(leaf) is bool and issubclass(place.owner, module):
-                    traced[position] = False
+        constants = outline(slot).constants(leaves) if i in self.with_fields else None
+        if constants is not None:
+            traced = [is_traced and not constant for is_traced, constant in zip(traced, constants, strict=True)]
         return traced
 
     def is_mixed(self, slots: Sequence[Any]) -> bool:
@@ -152,7 +149,9 @@ class Partition:
                 continue
             if is_traceable(leaf):
                 check_static_leaf(self.contract, path, leaf)
-                self.found[path] = "named by jit(static=...)" if self.paths.get(i) else "a bool of an Equinox module"
+                self.found[path] = (
+                    "named by jit(static=...)" if self.paths.get(i) else "a Python number of an Equinox module"
+                )
                 continue
             is_self = i == 0 and path == "self" and not isinstance(leaf, (type, types.FunctionType))
             if leaf is parameter.default or is_constant(leaf, callables=not is_self):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast, overload
@@ -87,23 +88,22 @@ def pytree(cls: Any = None, /, **options: bool) -> Any:
         >>> loss(Layer(jnp.ones(2), jnp.ones(2)), jnp.ones(2))
         Layer(weights=Array([1., 1.], dtype=float32), scale=None, power=1)
     """
-    if cls is None:
-        return lambda cls: _made(cls, options)  # pyright: ignore[reportUnknownLambdaType, reportUnknownVariableType]
-    return _made(cls, options)
+    return functools.partial(_made, options=options) if cls is None else _made(cls, options)
 
 
 def _made(cls: Any, options: Mapping[str, bool]) -> Any:
     if "frozen" in options:
         raise TypeError("pytree() takes no frozen=: a pytree is always frozen; use dataclasses.replace to change it")
-    if dataclasses.is_dataclass(cls) and "__dataclass_fields__" in vars(cls):
+    if "__dataclass_fields__" in vars(cls):
         raise TypeError(f"pytree(): {cls.__qualname__} is a dataclass already; drop the other decorator")
     if any(_STATIC in field.markers for field in fields_of(cls).values()):
         _check_when_made(cls)
-    made = dataclasses.dataclass(frozen=True, **options)(cls)
+    made: Any = cast("Any", dataclasses.dataclass)(frozen=True, **options)(cls)
     fields = fields_of(made)
+    listed: list[dataclasses.Field[Any]] = list(dataclasses.fields(made))
     static: dict[str, Field] = {}
     data: list[str] = []
-    for field in dataclasses.fields(made):
+    for field in listed:
         known = fields.get(field.name)
         is_static = (known is not None and _STATIC in known.markers) or bool(field.metadata.get("static"))
         if is_static:
@@ -111,12 +111,12 @@ def _made(cls: Any, options: Mapping[str, bool]) -> Any:
             _check_default(made, static[field.name], field.default)
         elif field.init:
             data.append(field.name)
-    init = {field.name for field in dataclasses.fields(made) if field.init}
+    init = {field.name for field in listed if field.init}
     _check_rebuilt(made)
     setattr(made, _CHECK, tuple(static.values()))
     cast("Any", jax.tree_util).register_dataclass(
         made, data_fields=data, meta_fields=[name for name in static if name in init],
-        drop_fields=[field.name for field in dataclasses.fields(made) if not field.init],
+        drop_fields=[field.name for field in listed if not field.init],
     )  # fmt: skip
     return made
 
@@ -129,8 +129,9 @@ def _check_when_made(cls: type) -> None:
     def __post_init__(self: Any, *variables: Any) -> None:
         if user is not None:
             user(self, *variables)
-        for field in getattr(type(self), _CHECK):
-            _check_static(type(self), field, getattr(self, field.name))
+        kind: type = cast("Any", type(self))
+        for field in getattr(kind, _CHECK):
+            _check_static(kind, field, getattr(self, field.name))
 
     setattr(__post_init__, _USER, user)
     __post_init__.__qualname__ = f"{cls.__qualname__}.__post_init__"

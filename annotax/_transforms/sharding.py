@@ -17,7 +17,7 @@ from annotax._markers import Static
 from annotax._partition import Partition
 from annotax._transform import DEFAULT, Transform, makes
 from annotax._transforms.jit import compiled_core
-from annotax._tree import Structure
+from annotax._tree import Structure, flatten
 
 REPLICATED: Any = cast("Any", PartitionSpec)()
 
@@ -124,7 +124,7 @@ def _by_fields(spec: Any, value: Any, structure: Structure | None) -> Any:
     specs = specs_of_leaves(value, spec)
     if specs is None:
         return spec
-    whole = jax.tree.structure(value).unflatten(specs)
+    whole = flatten(value)[1].unflatten(specs)
     return whole if structure is None else structure.pick(whole)
 
 

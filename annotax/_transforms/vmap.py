@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, cast, overload
 
 import jax
 
@@ -62,8 +62,12 @@ class Vmap(Batching):
                 axes_of_result = tuple(axis for axis, constant in by_leaf if constant is None)
                 return traced
 
+            def look(*leaves: Any) -> tuple[()]:
+                flat(*leaves)
+                return ()
+
             # It is made once without its numbers, to see which fields the result has.
-            jax.eval_shape(lambda: jax.vmap(lambda *leaves: flat(*leaves) and (), in_axes=in_axes, **options)(*leaves))
+            jax.eval_shape(lambda: cast("Any", jax.vmap)(look, in_axes=in_axes, **options)(*leaves))
             mapped = jax.vmap(named_as(flat, core), in_axes=in_axes, out_axes=axes_of_result, **options)(*leaves)
             return structure.join(mapped)
 
@@ -89,8 +93,12 @@ def _for_each(axes: Any, change: Callable[[Any], Any], value: Any) -> Any:
     """A result with each part of it changed that has an axis of its own."""
     if axes is None or isinstance(axes, int):
         return change(value)
+
+    def changed(_: Any, part: Any) -> Any:
+        return change(part)
+
     try:
-        return jax.tree.map(lambda _, part: change(part), axes, value, is_leaf=lambda axis: axis is None)
+        return jax.tree.map(changed, axes, value, is_leaf=lambda axis: axis is None)
     except ValueError:  # the axes do not fit the result, which JAX says best
         return value
 
