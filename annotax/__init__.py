@@ -19,8 +19,10 @@ from annotax._errors import (
     MarkerError,
     ShardingError,
     StaticValueError,
+    TraceError,
 )
 from annotax._markers import Aux, Axis, Diff, Donate, Marker, NoDiff, Static
+from annotax._traces import Trace, Traces
 from annotax._transform import Transform, transform
 
 if TYPE_CHECKING:
@@ -96,7 +98,10 @@ __all__ = [
     "ShardingError",
     "Static",
     "StaticValueError",
+    "Trace",
+    "TraceError",
     "Traced",
+    "Traces",
     "Transform",
     "TypeChecker",
     "TypeCheckerOption",

@@ -43,10 +43,14 @@ class DifferentiationError(AnnotaxError, TypeError):
     """Values in which there is nothing to differentiate; raised at the call."""
 
 
+class TraceError(AnnotaxError, RuntimeError):
+    """One trace more than `max_traces` allows; raised while tracing."""
+
+
 # Tracebacks should name the classes where users import them from.
-for _error in (AnnotaxError, MarkerError, CheckError, StaticValueError, AxisError, ShardingError, DifferentiationError):
+for _error in AnnotaxError.__subclasses__():
     _error.__module__ = "annotax"
-del _error
+AnnotaxError.__module__ = "annotax"
 
 
 def message(where: str, problem: str, facts: Mapping[str, str] | None = None, /, **rows: str | None) -> str:

@@ -10,6 +10,7 @@ import collections
 import dataclasses
 import difflib
 import functools
+import inspect
 import re
 import sys
 import weakref
@@ -56,8 +57,16 @@ class _ClassNames(Names):
     """What a name in a hint of a class body means."""
 
     def _class(self) -> Mapping[str, Any]:
-        outer = super()._class()
-        return {**outer, **vars(self.function), self.function.__name__: self.function}
+        itself: dict[str, Any] = {self.function.__name__: self.function}
+        return collections.ChainMap(itself, dict(vars(self.function)), dict(super()._class()), *self._running_globals())
+
+    def _running_globals(self) -> Iterator[dict[str, Any]]:
+        """The globals of running code that calls itself by the name of the class's module: `exec`, a doctest."""
+        frame = inspect.currentframe()
+        while frame is not None:
+            if frame.f_globals.get("__name__") == self.function.__module__:
+                yield frame.f_globals
+            frame = frame.f_back
 
 
 _FIELDS: weakref.WeakKeyDictionary[type, Mapping[str, Field]] = weakref.WeakKeyDictionary()

@@ -28,6 +28,7 @@ from annotax._layout import lay_out
 from annotax._normal import MEMO, PIPELINE, as_slots, make_binder, make_core, make_face
 from annotax._notes import note_deleted
 from annotax._signature import Callee, callee
+from annotax._traces import History, Traces
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -358,8 +359,20 @@ class Pipeline:
     def _new_face(self) -> types.FunctionType:
         own = self.transforms[0].methods if self.transforms else ()
         methods = (*own, *(name for step in self.transforms for name in step.kept_methods))
-        attributes = {method: functools.partial(self.method, method) for method in methods}
+        attributes: dict[str, Any] = {method: functools.partial(self.method, method) for method in methods}
+        if any("lower" in step.methods for step in self.transforms):  # something compiles
+            attributes["traces"] = Traces(self._history)
         return make_face(self.callee, first_call, self.refused, self.careful, {PIPELINE: self, **attributes})
+
+    def _history(self) -> History | None:
+        """The traces of the outermost step that compiles, once it is built."""
+        if "built" not in self.__dict__:
+            return None
+        for i in range(len(self.transforms)):
+            history = getattr(self._build(self.transforms[i:])[0], "history", None)
+            if history is not None:
+                return cast("History", history)
+        return None
 
     def kept(self) -> Pipeline:
         """The same pipeline, remembered as the one without transforms, unless it would keep an object alive."""

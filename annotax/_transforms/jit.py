@@ -25,6 +25,7 @@ from annotax._layout import ambient, carry
 from annotax._markers import Axis, Diff, Donate, NoDiff, Static
 from annotax._normal import as_slots, make_encoder, named_as
 from annotax._partition import Partition, holding, is_inferred, slot_holds_traceable, with_structures
+from annotax._traces import History
 from annotax._transform import DEFAULT, Pipeline, Transform, makes, unpickled_entry
 from annotax._tree import Constant, describe, is_traceable, release
 
@@ -38,6 +39,7 @@ class Jit(Transform):
     static: tuple[Selector, ...] = ()
     donate: tuple[Selector, ...] | None = None
     mesh: Mesh | None = None
+    max_traces: int | None = None
     options: tuple[tuple[str, Any], ...] = ()
     typechecker: TypeCheckerOption = DEFAULT
 
@@ -71,7 +73,7 @@ class Jit(Transform):
 
     def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
         """Compile the core."""
-        return _JitCore(core, contract, self.given(contract), self.mesh), contract
+        return _JitCore(core, contract, self.given(contract), self.mesh, max_traces=self.max_traces), contract
 
     def _donated(self, contract: Contract) -> tuple[int, ...]:
         if self.donate is None:
@@ -104,8 +106,10 @@ class _JitCore:
         mesh: Mesh | None = None,
         *,
         is_placed_inside: bool = False,
+        max_traces: int | None = None,
     ) -> None:
         self.core = core
+        self.history = History(contract, max_traces)
         self.contract = contract
         self.given: dict[str, Any] = {"donate_argnums": (), **given}
         self.mesh = mesh
@@ -182,7 +186,7 @@ class _JitCore:
     def _decoded(self) -> Callable[..., Any]:
         """The core behind encoded slots, which also looks again at what was only inferred to be static."""
         if not self.encoders and not self.partition.inferred:
-            return self.core
+            return self._recorded
         parameters = self.contract.parameters
 
         def decoding(*slots: Any) -> Any:
@@ -191,9 +195,16 @@ class _JitCore:
                 if slot_holds_traceable(parameters[i], values[i]):
                     # Seen by `refused`, which makes the call again with the value traced.
                     raise StaticValueError(f"{parameters[i].name} was inferred to be static but holds arrays")
-            return self.core(*values)
+            return self._recorded(*values)
 
         return cast("Callable[..., Any]", as_slots(decoding, inspect.unwrap(self.core), self.contract.names))
+
+    def _recorded(self, *slots: Any) -> Any:
+        """Run the core, and record why it was traced."""
+        signature = self.history.begin(slots)
+        result = self.core(*slots)
+        self.history.end(signature)
+        return result
 
     def _refusing(self, core: Callable[..., Any]) -> Callable[..., Any]:
         """The core, refusing to return what JAX cannot; then the call is made again, by the careful road."""
@@ -235,12 +246,13 @@ class _JitCore:
         given = dict(self.given)
         given["static_argnums"] = (0, *(i + 1 for i in self.partition.marked))
         given["donate_argnums"] = tuple(i + 1 for i in given["donate_argnums"])
-        return jax.jit(with_structures(holding(self.core, self.contract), self.contract), **given)
+        core = named_as(holding(self._recorded, self.contract), self.core)
+        return jax.jit(with_structures(core, self.contract), **given)
 
     @functools.cached_property
     def _holding(self) -> Any:
         """The compiled function for results that JAX cannot return."""
-        return jax.jit(holding(self._decoded, self.contract), **self.given)
+        return jax.jit(named_as(holding(self._decoded, self.contract), self.core), **self.given)
 
     # --- what the face offers beside the call ------------------------------------------------------------------------
 
@@ -399,6 +411,7 @@ def jit(
     static: Selector | Sequence[Selector] = ...,
     donate: Selector | Sequence[Selector] | None = ...,
     mesh: Mesh | None = ...,
+    max_traces: int | None = ...,
     inline: bool = ...,
     keep_unused: bool = ...,
     compiler_options: Mapping[str, Any] | None = ...,
@@ -412,6 +425,7 @@ def jit(
     static: Selector | Sequence[Selector] = ...,
     donate: Selector | Sequence[Selector] | None = ...,
     mesh: Mesh | None = ...,
+    max_traces: int | None = ...,
     inline: bool = ...,
     keep_unused: bool = ...,
     compiler_options: Mapping[str, Any] | None = ...,
@@ -427,6 +441,7 @@ def jit(
     static: Selector | Sequence[Selector] = (),
     donate: Selector | Sequence[Selector] | None = None,
     mesh: Mesh | None = None,
+    max_traces: int | None = None,
     inline: bool = False,
     keep_unused: bool = False,
     compiler_options: Mapping[str, Any] | None = None,
@@ -444,6 +459,8 @@ def jit(
         donate: Parameters to donate besides those marked; an empty sequence donates nothing.
         mesh: The mesh on which the layouts in the hints (`Annotated[Array, PartitionSpec("data")]`) are imposed; left
             out, the ambient one of `jax.set_mesh`. Without any mesh they say nothing.
+        max_traces: How often the function may be traced; one trace more raises and says what changed. For tests, and
+            for loops that must not compile again.
         inline: As in `jax.jit`: inline the function into the jaxpr that calls it.
         keep_unused: As in `jax.jit`: keep arguments that the function does not use.
         compiler_options: As in `jax.jit`: options for the compiler.
@@ -452,13 +469,15 @@ def jit(
 
     Returns:
         A function with the signature of the given one, with `lower`, `trace`, `eval_shape` and `clear_cache`, which
-        take a call as the function does. `__wrapped__` is the given function.
+        take a call as the function does, and with `traces`, a sequence of why it was traced. `__wrapped__` is the given
+        function.
 
     Raises:
         MarkerError: At decoration, for markers or options that cannot be honoured.
         StaticValueError: At a call whose static value is unhashable, an array or a tracer.
         CheckError: At a call that is traced with a value that does not fit its hint.
         ShardingError: At a call that is traced with an array that the mesh cannot split as its hint says.
+        TraceError: At a call that would be traced once more than `max_traces` allows.
 
     Example:
         >>> import annotax, jax
@@ -477,6 +496,7 @@ def jit(
         static=selectors(static),
         donate=None if donate is None else selectors(donate),
         mesh=mesh,
+        max_traces=max_traces,
         options=tuple((name, value) for name, value in options.items() if value),
         typechecker=typechecker,
     )
