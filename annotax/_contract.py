@@ -16,7 +16,6 @@ from typing import Any, TypeAlias, get_args, get_origin
 
 import jax
 import numpy as np
-from jax.sharding import PartitionSpec
 
 from annotax._errors import MarkerError, message
 from annotax._hints import (
@@ -31,7 +30,7 @@ from annotax._hints import (
     why_static,
     without_metadata,
 )
-from annotax._markers import Aux, Axis, Diff, Donate, Marker, NoDiff, Static
+from annotax._markers import Aux, Axis, Diff, Donate, Marker, NoDiff, Static, contradiction
 from annotax._paths import Path, parse
 from annotax._paths import show as show_path
 from annotax._signature import Callee
@@ -277,14 +276,6 @@ def read(callee: Callee, *, final: bool) -> Contract:
 _AUX: Any = Aux
 _ON_PARAMETERS: tuple[Any, ...] = (Static, NoDiff, Diff, Donate)
 
-_CONTRADICTIONS: tuple[tuple[Any, Any, str], ...] = (
-    (Static, Donate, "a static value has no buffers to give away: drop one of the two"),
-    (Static, Diff, "a static value is never traced, so it has no gradient: drop one of the two"),
-    (Static, Axis, "a static value is shared by the whole batch: drop the Axis"),
-    (Static, PartitionSpec, "a static value is no array and has no layout: drop one of the two"),
-    (NoDiff, Diff, "they say opposite things: drop one of the two"),
-)
-
 
 def _parameter(callee: Callee, parameter: SignatureParameter, hint: Any) -> Parameter:
     label = f"parameter {parameter.name}"
@@ -337,37 +328,12 @@ def _why_static(parameter: Parameter) -> str | None:
 
 
 def _check_consistent(callee: Callee, parameter: Parameter) -> None:
-    for one, other, because in _CONTRADICTIONS if len(parameter.roles) > 1 else ():
-        first, second = parameter.role(one), parameter.role(other)
-        if first is not None and second is not None:
-            raise MarkerError(
-                message(
-                    callee.where,
-                    f"parameter {parameter.name} is both {first.marker!r} and {second.marker!r}",
-                    got=f"{first.why}, {second.why}",
-                    fix=because,
-                )
-            )
-    axes = [role.marker for role in parameter.roles if isinstance(role.marker, Axis)]
-    if len({axis.name for axis in axes}) < len(axes):
-        raise MarkerError(
-            message(
-                callee.where,
-                f"parameter {parameter.name} has two axes for one map",
-                got=", ".join(map(repr, axes)),
-                fix="keep one, or give each the axis name of its map: Axis(1, 'time')",
-            )
-        )
-    layouts = [role for role in parameter.roles if role.is_of(PartitionSpec)]
-    if len(layouts) > 1:
-        raise MarkerError(
-            message(
-                callee.where,
-                f"parameter {parameter.name} has two layouts",
-                got=", ".join(repr(role.marker) for role in layouts),
-                fix="keep one PartitionSpec",
-            )
-        )
+    problem = contradiction([role.marker for role in parameter.roles])
+    if problem is not None:
+        what, markers, fix = problem
+        is_whole = what.startswith("is both")
+        got = [role.why if is_whole else repr(role.marker) for role in parameter.roles if role.marker in markers]
+        raise MarkerError(message(callee.where, f"parameter {parameter.name} {what}", got=", ".join(got), fix=fix))
     if parameter.role(Donate) is not None:
         check_donated(callee.where, parameter)
 

@@ -24,7 +24,7 @@ from jax.sharding import PartitionSpec
 
 from annotax._errors import AnnotaxError, MarkerError, message
 from annotax._hints import Names, Unreadable, evaluate, nested_marker, show, take_apart, without_metadata
-from annotax._markers import Aux, Axis, Diff, Donate, Marker, NoDiff, Static
+from annotax._markers import Aux, Axis, Diff, Donate, Marker, NoDiff, Static, contradiction
 from annotax._paths import Attribute, Item, Path, Step, as_step
 from annotax._paths import show as show_path
 from annotax._tree import is_leaf
@@ -57,8 +57,9 @@ class _ClassNames(Names):
     """What a name in a hint of a class body means."""
 
     def _class(self) -> Mapping[str, Any]:
-        itself: dict[str, Any] = {self.function.__name__: self.function}
-        return collections.ChainMap(itself, dict(vars(self.function)), dict(super()._class()), *self._running_globals())
+        kind: Any = self.function
+        scopes: list[dict[str, Any]] = [{kind.__name__: kind}, {**vars(kind)}, {**super()._class()}]
+        return collections.ChainMap(*scopes, *self._running_globals())
 
     def _running_globals(self) -> Iterator[dict[str, Any]]:
         """The globals of running code that calls itself by the name of the class's module: `exec`, a doctest."""
@@ -96,7 +97,7 @@ def _annotations(kind: type) -> Iterator[tuple[str, tuple[type, Any]]]:
             continue
         annotations = typing_extensions.get_annotations(owner, format=typing_extensions.Format.FORWARDREF)
         found.update({name: (owner, annotation) for name, annotation in annotations.items()})
-    if dataclasses.is_dataclass(kind):
+    if "__dataclass_fields__" in vars(kind):  # not inherited: the class is a dataclass itself, and done
         names = {field.name for field in dataclasses.fields(kind)}
         found = {name: entry for name, entry in found.items() if name in names}
     yield from found.items()
@@ -138,6 +139,10 @@ def _field(kind: type, owner: type, name: str, annotation: Any) -> Field:
                 else fixes.get(shown, f"write {shown}(...), with its arguments"),
             )
         )
+    problem = contradiction(tuple(dict.fromkeys(markers)))
+    if problem is not None:
+        what, clashing, fix = problem
+        raise MarkerError(message(where(kind), f"field {name} {what}", got=", ".join(map(repr, clashing)), fix=fix))
     return Field(name, bare, markers)
 
 
@@ -301,6 +306,15 @@ class Outline:
     def layouts(self) -> tuple[Any, ...] | None:
         """For each leaf the `PartitionSpec` of the nearest field that has one; `None` if there is none at all."""
         return self.nearest(lambda level: next((marker for marker in level if isinstance(marker, PartitionSpec)), None))
+
+
+def may_hold_numbers(value: Any) -> bool:
+    """Whether an Equinox module in a traced value has what may have been a Python number: a weak type and no axes."""
+    found = outline(value)
+    if not found.has_modules:
+        return False
+    leaves = zip(found.in_modules, jax.tree.leaves(value), strict=True)
+    return any(is_in and getattr(leaf, "weak_type", False) and leaf.shape == () for is_in, leaf in leaves)
 
 
 def _is_equinox_module(owner: type) -> bool:

@@ -6,6 +6,7 @@ a function that no transform has read behaves as if they were not there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 from jax.sharding import PartitionSpec
@@ -123,3 +124,32 @@ class Axis(Marker):
 
     def __repr__(self) -> str:
         return f"Axis({self.axis!r})" if self.name is None else f"Axis({self.axis!r}, {self.name!r})"
+
+
+_CONTRADICTIONS: tuple[tuple[Any, Any, str], ...] = (
+    (Static, Donate, "a static value has no buffers to give away: drop one of the two"),
+    (Static, Diff, "a static value is never traced, so it has no gradient: drop one of the two"),
+    (Static, Axis, "a static value is shared by the whole batch: drop the Axis"),
+    (Static, PartitionSpec, "a static value is no array and has no layout: drop one of the two"),
+    (NoDiff, Diff, "they say opposite things: drop one of the two"),
+)
+
+
+def contradiction(markers: Sequence[Any]) -> tuple[str, tuple[Any, ...], str] | None:
+    """What is wrong with markers that stand on one thing, which of them it is, and the fix; `None` if nothing is."""
+    if len(markers) < 2:
+        return None
+
+    def of(kind: Any) -> list[Any]:
+        return [m for m in markers if m is kind or (isinstance(kind, type) and isinstance(m, kind))]
+
+    for one, other, fix in _CONTRADICTIONS:
+        if of(one) and of(other):
+            first, second = of(one)[0], of(other)[0]
+            return f"is both {first!r} and {second!r}", (first, second), fix
+    axes = of(Axis)
+    if len({axis.name for axis in axes}) < len(axes):
+        fix = "keep one, or give each the axis name of its map: Axis(1, 'time')"
+        return "has two axes for one map", tuple(axes), fix
+    layouts = of(PartitionSpec)
+    return ("has two layouts", tuple(layouts), "keep one PartitionSpec") if len(layouts) > 1 else None

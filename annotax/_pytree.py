@@ -15,7 +15,6 @@ from typing_extensions import dataclass_transform
 from annotax._checks import why_not_constant
 from annotax._errors import MarkerError, StaticValueError, message
 from annotax._fields import Field, fields_of, where
-from annotax._hints import show
 from annotax._markers import Static
 from annotax._tree import describe
 
@@ -96,19 +95,19 @@ def _made(cls: Any, options: Mapping[str, bool]) -> Any:
         raise TypeError("pytree() takes no frozen=: a pytree is always frozen; use dataclasses.replace to change it")
     if "__dataclass_fields__" in vars(cls):
         raise TypeError(f"pytree(): {cls.__qualname__} is a dataclass already; drop the other decorator")
-    if any(_STATIC in field.markers for field in fields_of(cls).values()):
+    if any(_is_static(cls, field) for field in fields_of(cls).values()):
         _check_when_made(cls)
     made: Any = cast("Any", dataclasses.dataclass)(frozen=True, **options)(cls)
+    if made is not cls:
+        _follow(cls, made)
     fields = fields_of(made)
     listed: list[dataclasses.Field[Any]] = list(dataclasses.fields(made))
     static: dict[str, Field] = {}
     data: list[str] = []
     for field in listed:
-        known = fields.get(field.name)
-        is_static = (known is not None and _STATIC in known.markers) or bool(field.metadata.get("static"))
-        if is_static:
-            static[field.name] = known if known is not None else Field(field.name, Any, ())
-            _check_default(made, static[field.name], field.default)
+        known = fields.get(field.name, Field(field.name, Any, ()))
+        if _STATIC in known.markers or field.metadata.get("static"):
+            static[field.name] = known
         elif field.init:
             data.append(field.name)
     init = {field.name for field in listed if field.init}
@@ -119,6 +118,23 @@ def _made(cls: Any, options: Mapping[str, bool]) -> Any:
         drop_fields=[field.name for field in listed if not field.init],
     )  # fmt: skip
     return made
+
+
+def _is_static(cls: type, field: Field) -> bool:
+    """Whether a field of a class that is no dataclass yet will be static.
+
+    Raises:
+        MarkerError: If its default is an array.
+    """
+    default = getattr(cls, field.name, None)
+    # The fields of a base are known already.
+    known: Any = getattr(cls, "__dataclass_fields__", {}).get(field.name)
+    listed: Any = default if isinstance(default, dataclasses.Field) else known
+    metadata: Mapping[Any, Any] = {} if listed is None else listed.metadata
+    is_static = _STATIC in field.markers or bool(metadata.get("static"))
+    if is_static:
+        _check_default(cls, field, default.default if isinstance(default, dataclasses.Field) else default)
+    return is_static
 
 
 def _check_when_made(cls: type) -> None:
@@ -134,8 +150,23 @@ def _check_when_made(cls: type) -> None:
             _check_static(kind, field, getattr(self, field.name))
 
     setattr(__post_init__, _USER, user)
+    if user is not None:
+        __post_init__.__wrapped__ = user  # type: ignore[attr-defined]
     __post_init__.__qualname__ = f"{cls.__qualname__}.__post_init__"
     cls.__post_init__ = __post_init__  # type: ignore[attr-defined]
+
+
+def _follow(cls: type, made: type) -> None:
+    """Have `super()` in the methods of a class mean the class that `slots=True` made in its place (CPython gh-90562)."""
+    for member in vars(made).values():
+        method: Any = inspect.unwrap(member) if callable(member) else None
+        for name, cell in zip(
+            getattr(getattr(method, "__code__", None), "co_freevars", ()),
+            getattr(method, "__closure__", None) or (),
+            strict=False,
+        ):
+            if name == "__class__" and cell.cell_contents is cls:
+                cell.cell_contents = made
 
 
 _SAFE = frozenset({bool, int, float, complex, str, bytes, type(None)})
@@ -164,7 +195,7 @@ def _check_default(cls: type, field: Field, default: Any) -> None:
             message(
                 where(cls),
                 f"field {field.name} is Static, but its default is an array",
-                got=f"Static[{show(field.hint)}] = {describe(default)}",
+                got=describe(default),
                 fix="drop Static to trace it, or make the default a number or a tuple",
             )
         )

@@ -20,6 +20,7 @@ from jax.sharding import AxisType, Mesh, PartitionSpec
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Parameter, Role, Selector, StaticAt, check_donated, selectors
 from annotax._errors import MarkerError, ShardingError, StaticValueError, message
+from annotax._fields import may_hold_numbers
 from annotax._hints import EMPTY, may_be_unstrict
 from annotax._layout import ambient, carry
 from annotax._markers import Axis, Diff, Donate, NoDiff, Static
@@ -115,9 +116,11 @@ class _JitCore:
         self.mesh = mesh
         self.is_placed_inside = is_placed_inside
         self.partition = Partition(contract)
-        # What leaves the fast road for good: arguments that JAX cannot trace all of, and results that it cannot return.
+        # What leaves the fast road for good: arguments that JAX cannot trace all of, results that it cannot return, and
+        # Equinox modules that may hold Python numbers.
         self.meets_mixed_values = bool(self.partition.paths)
         self.returns_mixed_values = False
+        self.doubts_values = False
         self.encoders = {
             i: encode for i in contract.indices(Static) if (encode := _encoder(contract.parameters[i])) is not None
         }
@@ -159,7 +162,7 @@ class _JitCore:
     @property
     def is_fast(self) -> bool:
         """Whether a call may go straight to JAX."""
-        return not self.meets_mixed_values and not self.returns_mixed_values
+        return not (self.meets_mixed_values or self.returns_mixed_values or self.doubts_values)
 
     def _carried(self, slots: tuple[Any, ...], mesh: Mesh) -> tuple[Any, ...]:
         """The slots with the devices of a mesh that cannot be entered here, since another transform is tracing."""
@@ -207,13 +210,17 @@ class _JitCore:
         return result
 
     def _refusing(self, core: Callable[..., Any]) -> Callable[..., Any]:
-        """The core, refusing to return what JAX cannot; then the call is made again, by the careful road."""
+        """The core, refusing what is not for the fast road; then the call is made again, by the careful one."""
 
         def refusing(*slots: Any) -> Any:
+            # JAX would trace the Python numbers of Equinox modules, which are constants to Equinox, and to `grad`.
+            if any(map(may_hold_numbers, (slots[i] for i in self.partition.with_fields))):
+                self.doubts_values = True
+                raise _Refused
             result = core(*slots)
             if not all(map(is_traceable, jax.tree.leaves(result))):
                 self.returns_mixed_values = True
-                raise _MixedResult
+                raise _Refused
             return result
 
         return cast("Callable[..., Any]", as_slots(refusing, inspect.unwrap(self.core), self.contract.names))
@@ -222,7 +229,7 @@ class _JitCore:
 
     def refused(self, slots: tuple[Any, ...]) -> bool:
         """Whether there is a value that the fast entry cannot take, or a result that it cannot return."""
-        return self.returns_mixed_values or self.partition.is_mixed(slots)
+        return self.returns_mixed_values or self.doubts_values or self.partition.is_mixed(slots)
 
     def _prepared(self, slots: tuple[Any, ...]) -> tuple[Any, list[Any]]:
         """What to call for these values, and with which arguments.
@@ -231,7 +238,7 @@ class _JitCore:
             StaticValueError: If a static value is no constant, or a value can be neither traced nor held constant.
         """
         if not self.partition.is_mixed(slots):
-            jitted = self._holding if self.returns_mixed_values else self.compiled
+            jitted = self._holding if self.returns_mixed_values or self.doubts_values else self.compiled
             return jitted, self._encoded(slots, self.encoders)
         structures, arguments = self.partition.split(slots)
         self.meets_mixed_values = True
@@ -274,7 +281,7 @@ class _JitCore:
             jitted, arguments, call = self.prepared(pipeline, args, kwargs)
             with ambient(self.mesh):
                 return getattr(jitted, method)(*arguments), call
-        except _MixedResult:  # seen while tracing, and known from now on
+        except _Refused:  # seen while tracing, and known from now on
             pass
         jitted, arguments, call = self.prepared(pipeline, args, kwargs)
         with ambient(self.mesh):
@@ -313,8 +320,8 @@ def compiled_core(
     return _JitCore(named_as(core, named), contract, given, mesh, is_placed_inside=True)
 
 
-class _MixedResult(Exception):
-    """Raised while tracing: the result holds something that JAX cannot return."""
+class _Refused(Exception):
+    """Raised while tracing what is not for the fast road."""
 
 
 class _EncodedEntry(functools.partial[Any]):
