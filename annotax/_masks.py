@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any, TypeVar, cast
 
@@ -88,51 +87,31 @@ def combine(*trees: T) -> T:
         >>> annotax.combine({"w": 1.5, "name": None}, {"w": None, "name": "a"})
         {'name': 'a', 'w': 1.5}
     """
-    flat = [flatten(tree) for tree in trees]
-    plan = _plan(tuple(structure for _, structure in flat))
-    return cast("T", plan.structure.unflatten([flat[which][0][position] for which, position in plan.sources]))
-
-
-class _Plan:
-    """How the leaves of several trees make one.
-
-    Attributes:
-        structure: Of the whole.
-        sources: For each leaf of it, in which tree it is, and which leaf of that tree it is.
-    """
-
-    def __init__(self, structures: Sequence[Any]) -> None:
-        # Each leaf says where it is; of one place the first that is there is taken.
-        numbered = [
-            structure.unflatten([_Source((which, position)) for position in range(structure.num_leaves)])
-            for which, structure in enumerate(structures)
-        ]
-
-        def first(*places: Any) -> Any:
-            return next((place for place in places if place is not None), None)
-
+    if not trees:
+        raise TypeError("combine() takes one tree at least")
+    # Not by the structures of the parts: two of them, and a plan kept for the pair, take longer to compare than to walk.
+    leaves, structure = cast("Any", jax.tree).flatten(trees[0], is_leaf=_is_none)
+    for tree in trees[1:]:
         try:
-            whole = jax.tree.map(first, *numbered, is_leaf=lambda part: part is None)
+            others = structure.flatten_up_to(tree)
         except ValueError as error:
-            raise AnnotaxError(
-                message(
-                    "annotax.combine",
-                    "the trees are not of one structure",
-                    got=str(error),
-                    fix="pass what annotax.partition made of one tree",
-                )
-            ) from None
-        leaves, self.structure = flatten(whole)
-        self.sources: tuple[tuple[int, int], ...] = tuple(leaves)
+            problem = str(error)
+            break
+        leaves = [other if leaf is None else leaf for leaf, other in zip(leaves, others, strict=True)]
+    else:
+        return cast("T", structure.unflatten(leaves))
+    raise AnnotaxError(
+        message(
+            "annotax.combine",
+            "the trees are not of one structure",
+            got=problem,
+            fix="pass what annotax.partition made of one tree",
+        )
+    )
 
 
-class _Source(tuple[int, int]):
-    """A leaf's number; a class of its own, since a tuple would be a container."""
-
-
-@functools.lru_cache(maxsize=128)
-def _plan(structures: tuple[Any, ...]) -> _Plan:
-    return _Plan(structures)
+def _is_none(part: Any) -> bool:
+    return part is None
 
 
 def _trained(tree: Any, leaves: Sequence[Any], wrt: str | Sequence[str] | None, name: str) -> list[bool]:

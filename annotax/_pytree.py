@@ -127,10 +127,9 @@ def _is_static(cls: type, field: Field) -> bool:
         MarkerError: If its default is an array.
     """
     default = getattr(cls, field.name, None)
-    # The fields of a base are known already.
-    known: Any = getattr(cls, "__dataclass_fields__", {}).get(field.name)
-    listed: Any = default if isinstance(default, dataclasses.Field) else known
-    metadata: Mapping[Any, Any] = {} if listed is None else listed.metadata
+    inherited: Any = getattr(cls, "__dataclass_fields__", {}).get(field.name)
+    known = cast("Any", default) if isinstance(default, dataclasses.Field) else inherited
+    metadata: Mapping[Any, Any] = {} if known is None else known.metadata
     is_static = _STATIC in field.markers or bool(metadata.get("static"))
     if is_static:
         _check_default(cls, field, default.default if isinstance(default, dataclasses.Field) else default)
@@ -157,7 +156,7 @@ def _check_when_made(cls: type) -> None:
 
 
 def _follow(cls: type, made: type) -> None:
-    """Have `super()` in the methods of a class mean the class that `slots=True` made in its place (CPython gh-90562)."""
+    """Have `super()` in methods of a class mean the class that `slots=True` made in its place (CPython gh-90562)."""
     for member in vars(made).values():
         method: Any = inspect.unwrap(member) if callable(member) else None
         for name, cell in zip(

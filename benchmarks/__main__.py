@@ -12,6 +12,7 @@ from rich.console import Console
 from benchmarks.eager import eager
 from benchmarks.gradients import gradients
 from benchmarks.latency import latency
+from benchmarks.models import models
 from benchmarks.report import markdown, show
 from benchmarks.rows import Table
 from benchmarks.startup import startup
@@ -43,6 +44,7 @@ def main() -> int:
     fewer = max(2, options.rounds // SLOWER)
     groups: tuple[Callable[[], Table], ...] = (
         lambda: latency(options.rounds),
+        lambda: models(fewer),
         traces,
         lambda: gradients(fewer),
         lambda: eager(max(2, fewer // 2)),  # whose calls are the longest, of the most transforms

@@ -23,7 +23,7 @@ class Bound:
     unit: str = ""
 
     def __str__(self) -> str:
-        return f"{self.limit:,g}{self.unit}"
+        return f"{self.limit:,.4g}{self.unit}"
 
 
 @dataclass(frozen=True)
@@ -75,3 +75,9 @@ def compare(case: str, times: Mapping[str, Times], limit: float | None) -> list[
         bound = Bound(ratio, limit) if contestant == OURS and limit is not None else None
         rows.append(Row(case, contestant, str(taken), ratio, bound))
     return rows
+
+
+def beside(case: str, times: Mapping[str, Times], peer: str, limit: float) -> Row:
+    """The row that compares ours with a peer in place of raw JAX; a limit is on the ratio to it."""
+    ratio = times[OURS].ratio_to(times[peer])
+    return Row(case, f"{OURS}, ratio to {peer}", "", ratio, Bound(round(ratio, 4), limit))
