@@ -83,7 +83,9 @@ class Partition:
                     structures.append((i, Structure.of_constant(constant_of(parameter, slots[i]))))
             elif i in self.inferred or self._is_mixed(i, slots[i]):
                 self._check_constants(i, parameter, slots[i])
-                arguments[i], structure = split(slots[i], is_traceable)
+                # A number where the hint wants a constant, `Literal[1, 2]`, is no more traced here than elsewhere.
+                is_constant_slot = i in self.inferred and not slot_holds_traceable(parameter, slots[i])
+                arguments[i], structure = split(slots[i], _never if is_constant_slot else is_traceable)
                 structures.append((i, structure))
         return tuple(structures), arguments
 
@@ -134,6 +136,10 @@ def is_inferred(parameter: Parameter) -> bool:
     """Whether a parameter is static only by inference."""
     role = parameter.role(Static)
     return role is not None and role.inferred
+
+
+def _never(leaf: Any) -> bool:
+    return False
 
 
 def slot_holds_traceable(parameter: Parameter, slot: Any) -> bool:
