@@ -197,6 +197,18 @@ def selectors(value: Selector | Sequence[Selector] | None) -> tuple[Selector, ..
     return (value,) if isinstance(value, (int, str)) else tuple(value)
 
 
+def without_first(given: Sequence[Selector], names: Sequence[str]) -> tuple[Selector, ...] | None:
+    """The same selectors for a signature without its first parameter, or `None` if one names that.
+
+    Arguments:
+        given: Selectors for the whole signature.
+        names: The parameters of the whole signature.
+    """
+    if not names or any(selector in (0, -len(names), names[0]) for selector in given):
+        return None
+    return tuple(s - 1 if isinstance(s, int) and s > 0 else s for s in given)
+
+
 def read(callee: Callee, *, final: bool) -> Contract:
     """Read the contract of a function.
 

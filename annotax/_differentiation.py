@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -12,7 +13,7 @@ from typing import Any, ClassVar
 import jax
 
 from annotax._checks import TypeCheckerOption
-from annotax._contract import Contract, Parameter, Result, Role, Selector, selectors
+from annotax._contract import Contract, Parameter, Result, Role, Selector, selectors, without_first
 from annotax._errors import DifferentiationError, MarkerError, message
 from annotax._layout import impose, spec_of
 from annotax._markers import Aux, Diff, NoDiff, Static
@@ -38,11 +39,29 @@ class Differentiation(Transform):
 
     name: ClassVar[str]
 
+    def for_bound_method(self, names: Sequence[str]) -> Transform | None:
+        """The same without the first parameter."""
+        wrt = without_first(selectors(self.wrt), names)
+        if self.wrt is None or wrt is None:
+            return self if self.wrt is None else None
+        return dataclasses.replace(self, wrt=wrt[0] if isinstance(self.wrt, (int, str)) else wrt)
+
     def check(self, contract: Contract) -> Contract:
         """See that there is something to differentiate, and say what comes out: the derivative, and aux beside it."""
         self.differentiated(contract)
-        aux = Result(roles=(Role(Aux, f"auxiliary under {self.name}"),))
-        return contract.returning(Result(components=(Result(), aux)) if self.auxiliary(contract) else Result())
+        aux = self._aux(contract)
+        return contract.returning(Result() if aux is None else Result(components=(Result(), aux)))
+
+    def _aux(self, contract: Contract) -> Result | None:
+        """What comes out beside the derivative: what markers say of the auxiliary components still holds."""
+        components = contract.result.components or ()
+        parts = [components[i] if i < len(components) else Result() for i in self.auxiliary(contract)]
+        role = Role(Aux, f"auxiliary under {self.name}")
+        if len(parts) > 1:
+            return Result(roles=(role,), components=tuple(parts))
+        for part in parts:
+            return part if part.is_aux else dataclasses.replace(part, roles=(*part.roles, role))
+        return None
 
     def given(self, contract: Contract) -> Mapping[str, Any]:
         """The arguments of the JAX function."""
