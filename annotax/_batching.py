@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter as SignatureParameter
@@ -14,7 +15,7 @@ import jax
 import numpy as np
 
 from annotax._checks import TypeCheckerOption
-from annotax._contract import Contract, Parameter, Result, Role, Selector
+from annotax._contract import Contract, Parameter, Result, Role, Selector, without_first
 from annotax._errors import AxisError, MarkerError, message
 from annotax._fields import outline
 from annotax._hints import may_hold_fields
@@ -51,6 +52,14 @@ class Batching(Transform):
     typechecker: TypeCheckerOption = DEFAULT
 
     name: ClassVar[str]
+
+    def for_bound_method(self, names: Sequence[str]) -> Transform | None:
+        """The same without the first parameter."""
+        named = without_first([selector for selector, _ in self.in_axes], names)
+        if named is None:
+            return None
+        given = [value for _, value in self.in_axes]
+        return dataclasses.replace(self, in_axes=tuple(zip(named, given, strict=True)))
 
     def check(self, contract: Contract) -> Contract:
         """See that the axes can be told, and that no array default would be mapped by surprise."""
@@ -184,8 +193,12 @@ class Axes:
         return any(self.step.axes_of_fields(slots[i]) is not None for i in self.with_fields)
 
     def are_by_slot(self, slots: Sequence[Any]) -> bool:
-        """Whether one axis a slot does: whether every leaf of the implicit slots has an axis 0."""
-        return not self.are_by_field(slots) and all(map(_has_axis, jax.tree.leaves([slots[i] for i in self.implicit])))
+        """Whether one axis a slot does: every implicit leaf has an axis 0, every explicitly mapped one is traceable."""
+        if self.are_by_field(slots):
+            return False
+        explicit = [s for i, s in enumerate(slots) if i not in self.implicit and self.of_slots[i] is not None]
+        is_mapped = map(_has_axis, jax.tree.leaves([slots[i] for i in self.implicit]))
+        return all(is_mapped) and all(map(is_traceable, jax.tree.leaves(explicit)))
 
     def of_leaves(self, slots: Sequence[Any]) -> tuple[list[Any], Any, tuple[int | None, ...]]:
         """The leaves of the slots, their treedef, and the axis of each."""
@@ -208,7 +221,7 @@ class Axes:
         axes: list[int | None] = []
 
         def fill(axis: int | None, part: Any) -> None:
-            axes.extend([axis] * len(jax.tree.leaves(part)))
+            axes.extend(axis if is_traceable(leaf) else None for leaf in jax.tree.leaves(part))
 
         try:
             jax.tree.map(fill, self.of_slots[i], slot, is_leaf=lambda axis: axis is None)
@@ -227,7 +240,7 @@ class Axes:
         )
 
     def problem(self, slots: Sequence[Any]) -> AxisError | None:
-        """What keeps values from being mapped: one without its axis, or sizes that disagree; `None` if nothing does."""
+        """What keeps values from being mapped: one without its axis, no size or several; `None` if nothing does."""
         _, _, axes = self.of_leaves(slots)
         paths = [
             (parameter, path, leaf)
@@ -238,12 +251,24 @@ class Axes:
         for (parameter, path, leaf), axis in zip(paths, axes, strict=True):
             if axis is None:
                 continue
-            rank = np.ndim(leaf) if is_traceable(leaf) else 0
+            rank = np.ndim(leaf)
             if not -rank <= axis < rank:
                 return AxisError(self._no_such_axis(parameter, path, leaf, axis))
             sizes.append((path, np.shape(leaf)[axis], axis, leaf))
-        if len({size for _, size, _, _ in sizes}) > 1:
+        given = dict(self.step.options).get("axis_size")
+        if not sizes and given is None:
+            return AxisError(
+                message(
+                    self.contract.where,
+                    f"{self.step.name} has nothing to map",
+                    {path: describe(leaf) for _, path, leaf in paths},
+                    because="the batch shares all arguments, so nothing says how large it is",
+                    fix="pass an array with an axis for the batch, or say axis_size=",
+                )
+            )
+        if len({size for _, size, _, _ in sizes} | ({given} - {None})) > 1:
             rows = {path: f"{size}, axis {axis} of {describe(leaf)}" for path, size, axis, leaf in sizes}
+            rows |= {} if given is None else {"axis_size": str(given)}
             return AxisError(
                 message(
                     self.contract.where,
@@ -255,7 +280,7 @@ class Axes:
         return None
 
     def _no_such_axis(self, parameter: Parameter, path: str, leaf: Any, axis: int) -> str:
-        rank = np.ndim(leaf) if is_traceable(leaf) else 0
+        rank = np.ndim(leaf)
         return message(
             self.contract.where,
             f"{self.step.name} cannot map axis {axis} of argument {path}",

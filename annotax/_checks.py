@@ -377,7 +377,7 @@ def _number(hint: Any) -> Check:
     def check(value: Any, path: str) -> Misfit | None:
         if isinstance(value, classes):
             return None
-        if isinstance(value, (jax.Array, np.generic, jax.ShapeDtypeStruct)) and value.shape == ():
+        if isinstance(value, (jax.Array, np.generic, np.ndarray, jax.ShapeDtypeStruct)) and value.shape == ():
             array = cast("Any", value)
             dtype = array.dtype
             if any(jnp.issubdtype(dtype, kind) for kind in dtypes):

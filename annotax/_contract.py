@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from inspect import Parameter as SignatureParameter
@@ -230,6 +231,19 @@ def selectors(value: Selector | Sequence[Selector] | None) -> tuple[Selector, ..
     if value is None:
         return ()
     return (value,) if isinstance(value, (int, str)) else tuple(value)
+
+
+def without_first(given: Sequence[Selector], names: Sequence[str]) -> tuple[Selector, ...] | None:
+    """The same selectors for a signature without its first parameter, or `None` if one names that.
+
+    Arguments:
+        given: Selectors for the whole signature.
+        names: The parameters of the whole signature.
+    """
+    starts = [re.split(r"[.\[]", s, maxsplit=1)[0] if isinstance(s, str) else s for s in given]
+    if not names or any(start in (0, -len(names), names[0]) for start in starts):
+        return None
+    return tuple(s - 1 if isinstance(s, int) and s > 0 else s for s in given)
 
 
 def read(callee: Callee, *, final: bool) -> Contract:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -12,7 +13,7 @@ from typing import Any, ClassVar, cast
 import jax
 
 from annotax._checks import TypeCheckerOption
-from annotax._contract import Contract, Parameter, Result, Role, Selector, selectors
+from annotax._contract import Contract, Parameter, Result, Role, Selector, selectors, without_first
 from annotax._errors import DifferentiationError, MarkerError, StaticValueError, message
 from annotax._fields import outline, place_at
 from annotax._hints import may_hold_fields
@@ -54,11 +55,29 @@ class Differentiation(Transform):
 
     name: ClassVar[str]
 
+    def for_bound_method(self, names: Sequence[str]) -> Transform | None:
+        """The same without the first parameter."""
+        wrt = without_first(selectors(self.wrt), names)
+        if self.wrt is None or wrt is None:
+            return self if self.wrt is None else None
+        return dataclasses.replace(self, wrt=wrt[0] if isinstance(self.wrt, (int, str)) else wrt)
+
     def check(self, contract: Contract) -> Contract:
         """See that there is something to differentiate, and say what comes out: the derivative, and aux beside it."""
         self.differentiated(contract)
-        aux = Result(roles=(Role(Aux, f"auxiliary under {self.name}"),))
-        return contract.returning(Result(components=(Result(), aux)) if self.auxiliary(contract) else Result())
+        aux = self._aux(contract)
+        return contract.returning(Result() if aux is None else Result(components=(Result(), aux)))
+
+    def _aux(self, contract: Contract) -> Result | None:
+        """What comes out beside the derivative: what markers say of the auxiliary components still holds."""
+        components = contract.result.components or ()
+        parts = [components[i] if i < len(components) else Result() for i in self.auxiliary(contract)]
+        role = Role(Aux, f"auxiliary under {self.name}")
+        if len(parts) > 1:
+            return Result(roles=(role,), components=tuple(parts))
+        for part in parts:
+            return part if part.is_aux else dataclasses.replace(part, roles=(*part.roles, role))
+        return None
 
     def given(self, contract: Contract) -> Mapping[str, Any]:
         """The arguments of the JAX function."""
@@ -377,11 +396,21 @@ class Moving:
 
     def _check(self, parts: Sequence[_Part], is_any: bool) -> None:
         of = self._of
-        for selected, part in zip(of.selected, parts, strict=True):
+        for k, (selected, part) in enumerate(zip(of.selected, parts, strict=True)):
+            name = of.contract.names[part.index]
+            if any(p.index == part.index and p.start < part.stop and part.start < p.stop for p in parts[:k]):
+                raise DifferentiationError(
+                    message(
+                        of.contract.where,
+                        f"{of.step.name}(wrt=...) names {name}{show(selected.path)} twice",
+                        got=repr(of.step.wrt),
+                        because="another path leads to the same place",
+                        fix="name each place to differentiate once",
+                    )
+                )
             # Of nothing the gradient is nothing, as in JAX.
             if not part.moves or any(part.moves) or (is_any and not of.is_asked):
                 continue
-            name = of.contract.names[part.index]
             raise DifferentiationError(
                 message(
                     of.contract.where,

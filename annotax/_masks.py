@@ -89,7 +89,7 @@ def combine(*trees: T) -> T:
     """
     if not trees:
         raise TypeError("combine() takes one tree at least")
-    # Not by the structures of the parts: two of them, and a plan kept for the pair, take longer to compare than to walk.
+    # Walked anew each time: to find a plan kept for two structures they would be compared, which takes longer.
     leaves, structure = cast("Any", jax.tree).flatten(trees[0], is_leaf=_is_none)
     for tree in trees[1:]:
         try:

@@ -60,6 +60,9 @@ class Partition:
     def traced(self, i: int, slot: Any) -> list[bool]:
         """For each leaf of a slot whether it is traced, given what it is and where it is."""
         leaves, _ = flatten(slot)
+        if i in self.inferred and not slot_holds_traceable(self.contract.parameters[i], slot):
+            # A number where the hint wants a constant, `Literal[1, 2]`, is no more traced here than elsewhere.
+            return [False] * len(leaves)
         traced = list(map(is_traceable, leaves))
         paths = self.paths.get(i, ())
         if paths:

@@ -104,7 +104,7 @@ def callee(given: Any, *, is_face: Callable[[Any], bool]) -> Callee:
     _check_names(signature, where)
     for layer in layers:
         _check_wrapper(layer, where)
-    transformed = any(_is_jax(layer) or is_face(layer) for layer in layers)
+    transformed = any(_is_jax(layer) or is_face(getattr(layer, "__func__", layer)) for layer in layers)
     _check_hidden(given, signature, where)
     return Callee(given, function, instance, annotated, signature, where, source, transformed)
 

@@ -11,7 +11,7 @@ import functools
 import inspect
 import types
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, cast
 
 from annotax._checks import (
@@ -72,6 +72,14 @@ class Transform:
 
     def for_one_function(self) -> Transform:
         """What decorates one function: itself, unless it keeps something of that function."""
+        return self
+
+    def for_bound_method(self, names: Sequence[str]) -> Transform | None:
+        """The same for a signature without its first parameter, or `None` where an option speaks of that one.
+
+        Arguments:
+            names: The parameters, of which the first, mostly `self`, will be bound.
+        """
         return self
 
     def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
@@ -199,7 +207,12 @@ def pipeline_of(function: Any) -> Pipeline | None:
     if isinstance(function, types.MethodType) and (inner := _pipeline_of(function.__func__)) is not None:
         if any(step.kept_methods for step in inner.transforms):
             return None  # its rules speak of `self` too, so it is called as it is
-        return Pipeline(types.MethodType(inner.given, function.__self__), inner.transforms, inner.typechecker)
+        names = list(inner.callee.signature.parameters)
+        transforms = [step.for_bound_method(names) for step in inner.transforms]
+        if None in transforms:
+            return None
+        bound = types.MethodType(inner.given, function.__self__)
+        return Pipeline(bound, tuple(step for step in transforms if step is not None), inner.typechecker)
     return _pipeline_of(function)
 
 

@@ -1,6 +1,6 @@
 """`checkpoint` (`remat`): values and gradients stay what they were, and statics are constants in every spelling."""
 
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -202,3 +202,13 @@ def test_donation_and_other_markers_mean_nothing_to_it():
     x = X + 1
     same(f(x, X), x * X)
     assert not x.is_deleted()
+
+
+def test_a_number_of_a_literal_is_a_constant():
+    @checkpoint
+    def f(x: Array, n: Literal["a", 1, 2]) -> Array:
+        assert type(n) is int
+        return x * n
+
+    same(f(X, 2), X * 2)
+    same(f(X, n=1), X)

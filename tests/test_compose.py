@@ -142,6 +142,16 @@ def test_aux_goes_out_through_the_maps():
     same(transform(vmap, value_and_grad)(f)(W, x=X), by_hand(W, X))
 
 
+@pytest.mark.parametrize("derivative", [grad, jacfwd, hessian])
+def test_an_out_axis_of_an_auxiliary_component_holds_around_a_derivative(derivative):
+    def f(x: Array) -> tuple[Array, Annotated[Array, Aux, Axis(1)], Aux[Array]]:
+        return jnp.sum(x**2), jnp.ones(4) * x[0], x[1]
+
+    got = transform(vmap, derivative)(f)(X)[1]
+    by_hand = jax.vmap(lambda x: f(x)[1:], out_axes=(1, 0))
+    same(got, by_hand(X))
+
+
 def test_an_out_axis_marker_does_not_speak_to_a_map_around_a_gradient():
     def f(w: Annotated[Array, Axis(1)]) -> Annotated[Array, Axis(None)]:
         return jnp.sum(w**3)

@@ -533,3 +533,16 @@ def test_a_jvp_rule_works_on_a_method():
 
     got = jax.grad(lambda layer, x: layer.call(x, n=3).sum(), argnums=(0, 1))(Layer(Y), X)
     same(got, (Layer(30 * X), 300 * Y))
+
+
+def test_a_numpy_scalar_fits_a_number_also_where_jax_makes_an_array_of_it():
+    @custom_jvp
+    def f(x: float) -> Array:
+        return 2.0 * x
+
+    @f.defjvp
+    def rule(primals, tangents):
+        return f(*primals), 3.0 * tangents[0]
+
+    assert f(np.float32(1.5)) == 3.0
+    assert grad(f)(np.float32(1.5)) == 3.0

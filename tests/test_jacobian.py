@@ -235,3 +235,17 @@ def test_they_stack(outer, inner):
 
     got = transform(getattr(annotax, outer), getattr(annotax, inner))(loss)(W, x=X, power=2)
     same(got, getattr(jax, outer)(getattr(jax, inner)(lambda w: loss(w, X, power=2)))(W))
+
+
+def test_of_nothing_the_derivative_is_nothing(name):
+    def f(*args: Array, scale: NoDiff[float] = 2.0) -> Array:
+        return jnp.full(3, scale)
+
+    assert getattr(annotax, name)(f)() == ()
+
+
+def test_of_nothing_the_derivative_is_nothing_beside_what_is_auxiliary(name):
+    def f(*args: Array, **kwargs: Array) -> tuple[dict[str, Array], Aux[str]]:
+        return {"a": jnp.ones(2)}, "note"
+
+    assert getattr(annotax, name)(f)() == ({"a": ((), {})}, "note")

@@ -1064,3 +1064,14 @@ def test_decorating_an_inner_function_again_and_again_keeps_none_of_them():
 
     references = call()
     assert _alive(references) == []
+
+
+def test_a_number_of_a_literal_stays_constant_beside_a_tree_that_holds_a_string():
+    @jit
+    def f(config: dict[str, Any], n: Literal["a", 1, 2], *rest: Literal[3]) -> Array:
+        assert type(n) is int
+        assert all(type(number) is int for number in rest)
+        return config["w"] * n * sum(rest)
+
+    assert f({"name": "s", "w": jnp.array(3.0)}, 2, 3, 3) == 36.0
+    assert f({"name": "s", "w": jnp.array(3.0)}, n=1) == 0.0

@@ -632,3 +632,46 @@ def test_a_pipeline_with_a_transform_of_ones_own_cloudpickles():
     f = transform(jit, Scaled(2.0))(lambda x: x + 1)
     assert f(1.0) == 4.0
     assert cloudpickle.loads(cloudpickle.dumps(f))(1.0) == 4.0
+
+
+class Indexed:
+    by = 10.0
+
+    @grad(wrt=2)
+    def slope(self: Static[Any], x: Array, w: Array) -> Array:
+        return self.by * x**2 * w**3
+
+    @jit(static=[2])
+    def repeated(self: Static[Any], x: Array, n) -> Array:
+        assert type(n) is int
+        return self.by * x * n
+
+    @annotax.vmap(in_axes={1: 1, "w": None, -1: 1})
+    def mapped(self: Static[Any], x: Array, w: Array, y: Array) -> Array:
+        return self.by * x * w + y
+
+
+def test_an_index_counts_from_self_also_where_the_bound_method_is_transformed_further():
+    x, w = jnp.array(2.0), jnp.array(3.0)
+    assert Indexed().slope(x, w) == 1080.0
+    assert jit(Indexed().slope)(x, w) == 1080.0
+    assert annotax.eval_shape(Indexed().slope, x, w).shape == ()
+    assert annotax.vjp(Indexed().slope, x, w)[1](1.0) == (1080.0, 720.0)
+    assert grad(Indexed().repeated)(x, 3) == 30.0
+    batch = jnp.ones((1, 2))
+    assert jit(Indexed().mapped)(batch, w, batch).shape == (2, 1)
+
+
+def test_a_method_whose_option_names_self_can_be_bound_and_transformed_further():
+    class Model(dict):
+        pass
+
+    jax.tree_util.register_pytree_node(Model, lambda m: ((m["w"],), None), lambda _, leaves: Model(w=leaves[0]))
+
+    @grad(wrt="self")
+    def slope(self: Any, x: Array) -> Array:
+        return self["w"] ** 2 * x
+
+    Model.slope = slope
+    got = jit(Model(w=jnp.array(3.0)).slope)(jnp.array(2.0))
+    assert got["w"] == 12.0

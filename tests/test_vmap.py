@@ -289,6 +289,14 @@ def test_a_string_inside_a_tree_is_shared():
     same(got, jax.vmap(lambda w, x: jnp.sin(x) * w)(B, A))
 
 
+def test_a_string_inside_a_tree_is_shared_where_the_rest_of_it_has_an_explicit_axis():
+    def f(config: Annotated[Any, Axis(1)], x):
+        return getattr(jnp, config["function"])(x) * config["w"]
+
+    got = vmap(f)({"function": "sin", "w": B.T}, A)
+    same(got, jax.vmap(lambda w, x: jnp.sin(x) * w)(B, A))
+
+
 def test_markers_of_other_transforms_change_nothing():
     def f(x: NoDiff[Array], y: Array) -> tuple[Array, Aux[Array]]:
         return x * y, x
@@ -412,9 +420,18 @@ def test_an_error_of_the_function_itself_passes_through_untouched():
         f(A, 2.0)
 
 
-def test_no_batch_at_all_keeps_jax_own_error():
-    with pytest.raises(ValueError, match="vmap"):
+def test_no_batch_at_all_raises_and_lists_the_arguments():
+    with pytest.raises(AxisError, match="vmap has nothing to map") as caught:
         vmap(lambda x: x)(2.0)
+    assert "x        2.0" in str(caught.value)
+    assert vmap(lambda x: x, axis_size=2)(2.0).tolist() == [2.0, 2.0]
+
+
+def test_an_axis_size_that_disagrees_is_listed():
+    with pytest.raises(AxisError, match="differ in size") as caught:
+        vmap(lambda x, y: x, axis_size=4)(A, 1.0)
+    assert "x          3, axis 0 of float32[3,2]" in str(caught.value)
+    assert "axis_size  4" in str(caught.value)
 
 
 def test_a_function_is_run_once_a_call_also_where_leaves_are_shared():

@@ -24,7 +24,20 @@ class Jacobian(Differentiation):
     def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
         """Differentiate the core."""
         differentiated = Differentiated(core, contract, self)
-        call = differentiated.direct_or_partly(self.derivative)
+        derivative_of_leaves = differentiated.direct_or_partly(self.derivative)
+
+        def call(slots: tuple[Any, ...]) -> Any:
+            nothing = tuple(slots[i] for i in differentiated.indices)
+            if jax.tree.leaves(nothing):
+                return derivative_of_leaves(slots)
+            # JAX fails here; as under `grad`, of nothing the derivative is nothing, at each leaf of the output.
+            returned = differentiated.value_first(*slots)
+            value = returned[0] if differentiated.auxiliary else returned
+            structure = cast("Any", jax.tree.structure(value))
+            entry = nothing[0] if differentiated.is_bare else nothing
+            derivative = structure.unflatten([entry] * structure.num_leaves)
+            return (derivative, returned[1]) if differentiated.auxiliary else derivative
+
         if not differentiated.auxiliary:
             return lambda *slots: call(slots), self.check(contract)
 

@@ -18,7 +18,16 @@ import jax
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from annotax._checks import TypeCheckerOption
-from annotax._contract import Contract, Parameter, Role, Selector, StaticAt, check_donated, selectors
+from annotax._contract import (
+    Contract,
+    Parameter,
+    Role,
+    Selector,
+    StaticAt,
+    check_donated,
+    selectors,
+    without_first,
+)
 from annotax._errors import MarkerError, ShardingError, StaticValueError, message
 from annotax._fields import may_hold_numbers
 from annotax._hints import EMPTY, may_be_unstrict
@@ -46,6 +55,13 @@ class Jit(Transform):
 
     name: ClassVar[str] = "jit"
     methods: ClassVar[tuple[str, ...]] = ("lower", "trace", "eval_shape", "clear_cache")
+
+    def for_bound_method(self, names: Sequence[str]) -> Transform | None:
+        """The same without the first parameter."""
+        static, donate = without_first(self.static, names), without_first(self.donate or (), names)
+        if static is None or donate is None:
+            return None
+        return dataclasses.replace(self, static=static, donate=None if self.donate is None else donate)
 
     def declare(self, contract: Contract) -> Contract:
         """Make the parameters named by `static=` static for the whole pipeline, and have its layouts imposed."""

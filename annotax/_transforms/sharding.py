@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast, overload
@@ -10,7 +11,7 @@ import jax
 from jax.sharding import AbstractMesh, AxisType, Mesh, PartitionSpec
 
 from annotax._checks import TypeCheckerOption
-from annotax._contract import Contract, Result, Selector
+from annotax._contract import Contract, Result, Selector, without_first
 from annotax._fields import says
 from annotax._layout import check_axes, check_spec, impose, map_specs, spec_of, specs_of_leaves
 from annotax._markers import Static
@@ -33,6 +34,14 @@ class ShardMap(Transform):
     typechecker: TypeCheckerOption = DEFAULT
 
     name: ClassVar[str] = "shard_map"
+
+    def for_bound_method(self, names: Sequence[str]) -> Transform | None:
+        """The same without the first parameter."""
+        named = without_first([selector for selector, _ in self.in_specs], names)
+        if named is None:
+            return None
+        given = [value for _, value in self.in_specs]
+        return dataclasses.replace(self, in_specs=tuple(zip(named, given, strict=True)))
 
     def check(self, contract: Contract) -> Contract:
         """See that the overrides name parameters."""
