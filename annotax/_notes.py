@@ -1,20 +1,43 @@
-"""Notes on JAX's own exceptions: which parameter they speak of, where annotax knows and JAX does not say.
+"""Notes on JAX's own exceptions: which parameter they speak of, and what to write, where JAX does not say.
 
 The exception itself passes through untouched.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from inspect import Parameter as SignatureParameter
 from typing import Any
 
 import jax
+import numpy as np
 
-from annotax._contract import Contract
-from annotax._tree import is_tracer, leaves_with_paths
+from annotax._contract import Contract, Parameter
+from annotax._errors import AnnotaxError, message
+from annotax._hints import show, without_metadata
+from annotax._markers import Static
+from annotax._tree import is_traceable, is_tracer, leaves_with_paths
 
 
-def note_deleted(error: Exception, contract: Contract, slots: Sequence[Any]) -> None:
+def explain_error(error: Exception, contract: Contract, slots: Sequence[Any]) -> None:
+    """Add to an error of JAX what annotax knows, once.
+
+    Arguments:
+        error: It.
+        contract: Of the function that was called.
+        slots: The values of the call.
+    """
+    if isinstance(error, AnnotaxError):
+        return
+    for note in (_deleted, _not_concrete, _no_scalar):
+        text = note(error, contract, slots)
+        # A function that calls another one sees the error after it; the innermost knows best.
+        if text is not None and not any("  fix  " in known for known in getattr(error, "__notes__", ())):
+            error.add_note(text)
+
+
+def _deleted(error: Exception, contract: Contract, slots: Sequence[Any]) -> str | None:
     """Name the arguments whose arrays are gone, most likely donated to an earlier call."""
     gone = [
         path
@@ -22,8 +45,86 @@ def note_deleted(error: Exception, contract: Contract, slots: Sequence[Any]) -> 
         for path, leaf in leaves_with_paths(parameter.name, slot)
         if isinstance(leaf, jax.Array) and not is_tracer(leaf) and leaf.is_deleted()
     ]
-    if gone:
-        error.add_note(
-            f"{contract.where}(): deleted before this call, by a donation it seems: {', '.join(gone)}.\n"
-            "  fix  Use what that call returned, or drop Donate there."
-        )
+    if not gone:
+        return None
+    return message(
+        contract.where,
+        f"deleted before this call, by a donation it seems: {', '.join(gone)}",
+        fix="use what that call returned, or drop Donate there",
+    )
+
+
+_ARGUMENTS = re.compile(
+    r"tracing the function (\S+) at .*? depends on the values? of the arguments? (.+?)\.?\n", re.DOTALL
+)
+_NEEDS_VALUE = ("Shapes must be 1D sequences of concrete values", "Attempted boolean conversion")
+
+
+def _not_concrete(error: Exception, contract: Contract, slots: Sequence[Any]) -> str | None:
+    """Name the parameters that were used where Python needs a value: as an `if`, an index, a shape."""
+    kinds = (jax.errors.ConcretizationTypeError, jax.errors.TracerIntegerConversionError,
+             jax.errors.TracerArrayConversionError)  # fmt: skip
+    text = str(error)
+    if not isinstance(error, kinds) and not text.startswith(_NEEDS_VALUE):
+        return None
+    told = _ARGUMENTS.search(f"{text}\n")
+    pairs = list(zip(contract, slots, strict=True))
+    if told is not None:
+        if told[1] != contract.where.rpartition(".")[2]:  # of a function inside this one
+            return None
+        named = set(re.findall(r"[^\W\d]\w*", told[2]))
+        pairs = [(parameter, slot) for parameter, slot in pairs if parameter.name in named]
+    else:  # JAX cannot tell, as under `vmap`: whatever is meant to be a Python number
+        pairs = [(parameter, slot) for parameter, slot in pairs if _is_meant_for_python(parameter)]
+    traced = [(parameter, slot) for parameter, slot in pairs if parameter.role(Static) is None]
+    if not traced:
+        return None
+    names = " and ".join(parameter.name for parameter, _ in traced)
+    are_used = f"arguments {names} are used" if len(traced) > 1 else f"argument {names} is used"
+    can_be_static = [parameter for parameter, slot in traced if _is_whole_number(slot)]
+    marked = ", ".join(f"`{p.name}: Static[{_hint(p)}]`" for p in can_be_static)
+    instead = "choose by jnp.where or jax.lax.cond, loop by jax.lax.fori_loop"
+    return message(
+        contract.where,
+        f"the traced {are_used} where Python needs a value",
+        fix=f"mark {marked}, which compiles once for each value; or {instead}" if marked else instead,
+    )
+
+
+def _is_meant_for_python(parameter: Parameter) -> bool:
+    default = parameter.default
+    by_hint = without_metadata(parameter.hint) in (int, bool)
+    return by_hint or (default is not SignatureParameter.empty and isinstance(default, int))
+
+
+def _is_whole_number(slot: Any) -> bool:
+    if not is_traceable(slot) or np.ndim(slot):
+        return False
+    return (
+        isinstance(slot, int)
+        or np.issubdtype(getattr(slot, "dtype", float), np.integer)
+        or (getattr(slot, "dtype", None) == np.bool_)
+    )
+
+
+def _hint(parameter: Parameter) -> str:
+    hint = without_metadata(parameter.hint)
+    return show(hint) if hint in (int, bool) else "int"
+
+
+_NO_SCALAR = re.compile(r"Gradient only defined for scalar-output functions\. Output (.*)", re.DOTALL)
+
+
+def _no_scalar(error: Exception, contract: Contract, slots: Sequence[Any]) -> str | None:
+    """Say what a loss has to return."""
+    told = _NO_SCALAR.match(str(error))
+    if told is None:
+        return None
+    got = told[1].strip().removesuffix(".").removeprefix("had shape: ").removeprefix("was ")
+    return message(
+        contract.where,
+        "grad needs a function that returns one scalar",
+        got=f"an output of shape {got}" if "had shape" in told[1] else got.partition("\n")[0],
+        fix="return a scalar, as by jnp.mean; mark what comes beside it Aux, `-> tuple[Array, Aux[Metrics]]`; "
+        "or take annotax.jacrev",
+    )

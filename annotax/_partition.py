@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from inspect import Parameter as SignatureParameter
 from typing import Any, TypeAlias, cast
 
-import jax
-
 from annotax._checks import check_static, check_static_leaf, is_constant_argument
 from annotax._contract import Contract, Parameter
 from annotax._errors import StaticValueError, message
@@ -190,7 +188,8 @@ def hold(value: Any, contract: Contract) -> Any:
     Raises:
         StaticValueError: If that would be frozen into the compiled function though it can change.
     """
-    if all(map(is_traceable, jax.tree.leaves(value))):
+    returnable = returnable_leaves(value)
+    if all(returnable):
         return value
     for path, leaf in leaves_with_paths("result", value):
         if not is_traceable(leaf) and not is_constant(leaf):
@@ -204,8 +203,19 @@ def hold(value: Any, contract: Contract) -> Any:
                     fix="return arrays, or register its class as a pytree",
                 )
             )
-    leaves, structure = split(value)
+    leaves, structure = split(value, returnable)
     return Held(structure, leaves)
+
+
+def returnable_leaves(value: Any) -> list[bool]:
+    """For each leaf of a result whether JAX is to return it; not the Python numbers of Equinox modules."""
+    leaves, _ = flatten(value)
+    returnable = list(map(is_traceable, leaves))
+    if any(type(leaf) in (bool, int, float, complex) for leaf in leaves):
+        constants = outline(value).constants(leaves)
+        if constants is not None:
+            returnable = [is_fit and not is_held for is_fit, is_held in zip(returnable, constants, strict=True)]
+    return returnable
 
 
 def with_structures(core: Callable[..., Any], contract: Contract) -> Callable[..., Any]:

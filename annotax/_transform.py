@@ -26,8 +26,9 @@ from annotax._contract import Contract, read
 from annotax._errors import AnnotaxError
 from annotax._layout import lay_out
 from annotax._normal import MEMO, PIPELINE, as_slots, make_binder, make_core, make_face
-from annotax._notes import note_deleted
+from annotax._notes import explain_error
 from annotax._signature import Callee, callee
+from annotax._tracebacks import shorten
 from annotax._traces import History, Traces
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -416,13 +417,22 @@ class Pipeline:
         called = _caller_globals().values()
         if entry is not None and any(value is entry for value in called) and self.core.refused(slots):
             return True
-        note_deleted(error, self.contract, slots)
+        self._explain(error, slots)
         return False
+
+    def _explain(self, error: Exception, slots: tuple[Any, ...]) -> None:
+        """Have an error that goes to the user say what annotax knows, and show the user's frames."""
+        explain_error(error, self.contract, slots)
+        shorten(error)
 
     def careful(self, slots: tuple[Any, ...]) -> Any:
         """Make a call again that was refused, and remember to look at the values first from now on."""
         _install(_caller_globals(), self.core.entry, self.run)
-        return self.core(*slots)
+        try:
+            return self.core(*slots)
+        except Exception as error:
+            self._explain(error, slots)
+            raise
 
     @functools.cached_property
     def bind(self) -> Callable[..., tuple[Any, ...]]:

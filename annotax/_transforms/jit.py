@@ -34,10 +34,17 @@ from annotax._hints import EMPTY, may_be_unstrict
 from annotax._layout import ambient, carry
 from annotax._markers import Axis, Diff, Donate, NoDiff, Static
 from annotax._normal import as_slots, make_encoder, named_as
-from annotax._partition import Partition, holding, is_inferred, slot_holds_traceable, with_structures
+from annotax._partition import (
+    Partition,
+    holding,
+    is_inferred,
+    returnable_leaves,
+    slot_holds_traceable,
+    with_structures,
+)
 from annotax._traces import History
 from annotax._transform import DEFAULT, Pipeline, Transform, makes, unpickled_entry
-from annotax._tree import Constant, describe, is_traceable, release
+from annotax._tree import Constant, describe, release
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -234,7 +241,7 @@ class _JitCore:
                 self.doubts_values = True
                 raise _Refused
             result = core(*slots)
-            if not all(map(is_traceable, jax.tree.leaves(result))):
+            if not all(returnable_leaves(result)):
                 self.returns_mixed_values = True
                 raise _Refused
             return result

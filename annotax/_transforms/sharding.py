@@ -12,7 +12,8 @@ from jax.sharding import AbstractMesh, AxisType, Mesh, PartitionSpec
 
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Result, Selector, without_first
-from annotax._fields import says
+from annotax._fields import outline, says
+from annotax._hints import may_hold_fields
 from annotax._layout import check_axes, check_spec, impose, map_specs, spec_of, specs_of_leaves
 from annotax._markers import Static
 from annotax._partition import Partition
@@ -80,6 +81,7 @@ class ShardMap(Transform):
         partition = Partition(contract)
         given = dict(self.given(contract))
         overrides = self._overrides(contract)
+        # A hint tells before the function has run that fields of its result have layouts; or else the first result does.
         by_fields = self.out_specs is None and says(contract.result.hint, PartitionSpec)
 
         def into(part: Any, spec: Any, path: str) -> Any:
@@ -93,6 +95,14 @@ class ShardMap(Transform):
             return part
 
         def mapped(*slots: Any) -> Any:
+            nonlocal by_fields
+            try:
+                return of_slots(slots)
+            except _OutByField:
+                by_fields = True
+            return of_slots(slots)
+
+        def of_slots(slots: tuple[Any, ...]) -> Any:
             mesh = jax.sharding.get_abstract_mesh() if self.mesh is None else _abstract(self.mesh)
             if mesh.empty:  # a laptop: the layouts say nothing
                 return core(*slots)
@@ -105,7 +115,11 @@ class ShardMap(Transform):
             out_specs = given["out_specs"]
 
             def run(*arguments: Any) -> Any:
-                return core(*Partition.join(structures, arguments))
+                result = core(*Partition.join(structures, arguments))
+                is_told = by_fields or self.out_specs is not None
+                if not is_told and may_hold_fields(contract.result.hint) and outline(result).layouts is not None:
+                    raise _OutByField
+                return result
 
             def shard_mapped(function: Callable[..., Any], out_specs: Any) -> Any:
                 return cast("Any", jax.shard_map)(
@@ -126,6 +140,10 @@ class ShardMap(Transform):
 
         concrete = self.mesh if isinstance(self.mesh, Mesh) else None
         return compiled_core(mapped, core, contract, {"static_argnums": contract.indices(Static)}, concrete), contract
+
+
+class _OutByField(Exception):
+    """Raised while mapping: the fields of the result have layouts."""
 
 
 def _by_fields(spec: Any, value: Any, structure: Structure | None) -> Any:

@@ -12,9 +12,10 @@ from annotax._batching import FROM_MARKERS, Batching, as_in_axes
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Selector
 from annotax._fields import says
+from annotax._hints import may_hold_fields
 from annotax._markers import Axis
 from annotax._normal import named_as
-from annotax._partition import hold
+from annotax._partition import hold, returnable_leaves
 from annotax._transform import DEFAULT, makes
 from annotax._tree import release, split
 
@@ -30,15 +31,21 @@ class Vmap(Batching):
         given = dict(self.given(contract))
         out_axes = given.pop("out_axes")
         options = {name: value for name, value in given.items() if name != "in_axes"}
-        # Only a hint can tell, before the function has run, that fields of its result name axes.
+        # A hint tells, before the function has run, that fields of its result name axes; or else the first result does.
         is_out_by_field = self.out_axes is FROM_MARKERS and says(contract.result.hint, Axis)
+        may_be_by_field = self.out_axes is FROM_MARKERS and may_hold_fields(contract.result.hint)
 
         def held(*slots: Any) -> Any:
-            return _for_each(out_axes, lambda part: hold(part, contract), core(*slots))
+            nonlocal is_out_by_field
+            result = core(*slots)
+            if may_be_by_field and not isinstance(result, jax.Array) and self.axes_of_fields(result) is not None:
+                is_out_by_field = True
+                raise _OutByField
+            return _for_each(out_axes, lambda part: hold(part, contract), result)
 
         named_as(held, core)
         direct: Any = jax.vmap(held, **given, out_axes=out_axes)
-        is_by_leaf = is_out_by_field
+        is_by_leaf = False
 
         @functools.lru_cache(maxsize=64)
         def of_leaves(treedef: Any, in_axes: tuple[int | None, ...]) -> Any:
@@ -57,7 +64,7 @@ class Vmap(Batching):
             def flat(*leaves: Any) -> Any:
                 nonlocal structure, axes_of_result
                 result = core(*treedef.unflatten(leaves))
-                traced, structure = split(result)
+                traced, structure = split(result, returnable_leaves(result))
                 by_leaf = zip(self.of_leaves(result, contract.result), structure.constants, strict=True)
                 axes_of_result = tuple(axis for axis, constant in by_leaf if constant is None)
                 return traced
@@ -73,13 +80,16 @@ class Vmap(Batching):
 
         def call(*slots: Any) -> Any:
             nonlocal is_by_leaf
+            by_leaves = is_by_leaf or is_out_by_field or axes.are_by_field(slots)
+            problem: Exception | None = None
             try:
-                result = by_leaf(slots) if is_by_leaf or axes.are_by_field(slots) else direct(*slots)
-                return _for_each(out_axes, release, result)
+                return _for_each(out_axes, release, by_leaf(slots) if by_leaves else direct(*slots))
+            except _OutByField:
+                pass
             except Exception:
                 # JAX looks at all axes before it runs the function, so what they show is the reason for any error.
                 problem = axes.problem(slots)
-                if problem is None and (is_by_leaf or axes.are_by_field(slots) or axes.are_by_slot(slots)):
+                if problem is None and (by_leaves or axes.are_by_slot(slots)):
                     raise
             if problem is not None:
                 raise problem
@@ -87,6 +97,10 @@ class Vmap(Batching):
             return _for_each(out_axes, release, by_leaf(slots))
 
         return call, contract
+
+
+class _OutByField(Exception):
+    """Raised while mapping: the fields of the result name axes."""
 
 
 def _for_each(axes: Any, change: Callable[[Any], Any], value: Any) -> Any:
