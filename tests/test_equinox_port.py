@@ -117,6 +117,11 @@ def test_jit_refuses_an_object_whose_changes_would_go_unseen_where_equinox_takes
     with pytest.raises(StaticValueError, match="result"):
         annotax.jit(lambda x: (x, object()))(jnp.ones(2))
 
+    def is_none(x: Array, thing: Static[object]) -> bool:
+        return thing is None
+
+    assert not annotax.jit(is_none)(1.0, object())
+
 
 def test_jit_traces_numpy_arrays(traces):
     f = annotax.jit(traces.of(lambda x: x + 1))
@@ -904,6 +909,17 @@ def test_jvp_leaves_out_what_has_no_derivative():
     primals = [jnp.array(2.0), 3, "name"]
     out, tangent = annotax.jvp(lambda x: x[0] ** 2 * x[1], (primals,), ([jnp.array(5.0), None, None],))
     assert (out, tangent) == (12.0, 60.0)
+
+
+def test_jvp_ignores_the_tangent_of_what_has_no_derivative_where_equinox_raises():
+    primals, tangents = [jnp.array(2.0), jnp.array(3)], [jnp.array(5.0), jnp.array(1.0)]
+    assert annotax.jvp(lambda x: x[0] ** 2 * x[1], (primals,), (tangents,)) == (12.0, 60.0)
+
+
+def test_jvp_gives_the_tangent_of_an_integer_result_as_jax_does_where_equinox_gives_none():
+    _, (tangent, of_integer) = annotax.jvp(lambda x: (x, x.astype(int)), (jnp.array(2.0),), (jnp.array(5.0),))
+    assert tangent == 5.0
+    assert of_integer.dtype == jax.dtypes.float0
 
 
 def test_jvp_refuses_a_tangent_of_the_wrong_dtype():
