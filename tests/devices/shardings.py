@@ -2,11 +2,14 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
+import equinox as eqx
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax import Array
 from jax.sharding import AxisType, Mesh, NamedSharding
@@ -966,3 +969,342 @@ def test_an_override_of_a_parameter_that_is_not_there_is_refused():
 
     with pytest.raises(MarkerError, match=r"shard_map\(in_specs=\.\.\.\) names no parameter"):
         shard_map(in_specs={"y": P("data")})(f)
+
+
+# --- layouts on the fields of a model --------------------------------------------------------------------------------
+
+
+@annotax.pytree
+class Net:
+    table: Annotated[Array, P("data", None)]
+    head: Annotated[Array, P(None, "data")]
+    bias: Array
+    basis: Annotated[Array, P("data"), NoDiff]
+    name: Static[str] = "net"
+
+
+class EquinoxNet(eqx.Module):
+    table: Annotated[Array, P("data", None)]
+    head: Annotated[Array, P(None, "data")]
+    bias: Array
+    basis: Annotated[Array, P("data"), NoDiff]
+    activation: Any = jnp.tanh
+
+
+@flax.struct.dataclass
+class FlaxNet:
+    table: Annotated[Array, P("data", None)]
+    head: Annotated[Array, P(None, "data")]
+    bias: Array
+    basis: Annotated[Array, P("data"), NoDiff]
+
+
+class NamedNet(NamedTuple):
+    table: Annotated[Array, P("data", None)]
+    head: Annotated[Array, P(None, "data")]
+    bias: Array
+    basis: Annotated[Array, P("data"), NoDiff]
+
+
+every_net = pytest.mark.parametrize("of", [Net, EquinoxNet, FlaxNet, NamedNet])
+
+OF_NET = {"table": P("data", None), "head": P(None, "data"), "bias": P(), "basis": P("data")}
+
+
+def net(of: Any = Net) -> Any:
+    table = jnp.arange(128.0).reshape(16, 8) / 128
+    return of(table, jnp.ones((4, 8)), jnp.zeros(4), jnp.arange(16.0))
+
+
+def is_net_laid_out(net: Any, mesh: Mesh, *names: str) -> bool:
+    """Whether the named fields, or else all that have a layout, are laid out as they say."""
+    names = names or ("table", "head", "basis")
+    return all(is_laid_out(getattr(net, name), mesh, OF_NET[name]) for name in names)
+
+
+def net_loss(net: Any, x: NoDiff[Array]) -> Array:
+    hidden = jnp.tanh(whole(x) @ whole(net.table).T + whole(net.basis))
+    return jnp.mean((hidden[:, :8] @ whole(net.head).T + whole(net.bias) - 1) ** 2)
+
+
+@every_net
+def test_jit_lays_out_the_fields_of_a_model(given, mesh, of):
+    step = jit(**given)(lambda net: jax.tree.map(lambda leaf: leaf * 2 if eqx.is_array(leaf) else leaf, net))
+    got = step(net(of))
+    assert type(got) is of
+    assert is_net_laid_out(got, mesh)
+    assert np.array_equal(got.table, net().table * 2)
+    assert is_net_laid_out(step(got), mesh)
+
+
+def test_a_model_anywhere_in_an_argument_has_its_layout(given, mesh, rows):
+    @jit(**given)
+    def f(state: dict[str, Any], *nets: Any, x: Rows, **more: Any) -> Any:
+        return jax.tree.map(jnp.sin, (state["nets"][0], nets[0], more["one"])), x + 1
+
+    (nets, x) = f({"nets": [net()]}, net(), x=rows, one=net())
+    assert all(is_net_laid_out(one, mesh) for one in nets)
+    assert is_laid_out(x, mesh, P("data", None))
+
+
+def test_the_nearest_field_decides_and_the_parameter_where_no_field_speaks(given, mesh):
+    @annotax.pytree
+    class Outer:
+        inner: Annotated[Net, P(None)]
+        more: Array
+
+    @jit(**given)
+    def f(outer: Annotated[Outer, P("data")]) -> Any:
+        return jax.tree.map(lambda leaf: leaf + 1, outer)
+
+    got = f(Outer(net(), jnp.ones(8)))
+    assert is_net_laid_out(got.inner, mesh)
+    assert is_laid_out(got.inner.bias, mesh, P())
+    assert is_laid_out(got.more, mesh, P("data"))
+
+
+@pytest.mark.parametrize("hint", [Net, dict[str, list[Net]], Any, None], ids=str)
+def test_a_model_that_is_made_inside_comes_out_laid_out(given, mesh, hint):
+    def f(x: Array) -> Any:
+        made = Net(jnp.outer(jnp.arange(16.0), x), jnp.outer(x[:4], x), x[:4], jnp.arange(16.0) * x[0])
+        return {"a": [made]} if hint == dict[str, list[Net]] else made
+
+    f.__annotations__["return"] = hint
+    if hint is None:
+        del f.__annotations__["return"]
+    got = jit(**given)(f)(jnp.ones(8))
+    assert is_net_laid_out(got["a"][0] if isinstance(got, dict) else got, mesh)
+
+
+@every_net
+@pytest.mark.parametrize("derivative", [grad, value_and_grad])
+def test_the_gradient_of_a_model_keeps_its_layout(given, mesh, rows, of, derivative):
+    got = transform(jit(**given), derivative)(net_loss)(net(of), x=rows / 128)
+    gradient = got if derivative is grad else got[1]
+    assert type(gradient) is of
+    assert gradient.basis is None
+    assert is_net_laid_out(gradient, mesh, "table", "head")
+    expected = jax.grad(net_loss)(net(), rows / 128)
+    for name in ("table", "head", "bias"):
+        assert np.allclose(getattr(gradient, name), getattr(expected, name), atol=1e-5)
+
+
+def test_the_gradient_of_a_part_keeps_its_layout(given, mesh, rows):
+    table, head = transform(jit(**given), grad(wrt=["net.table", "net.head"]))(net_loss)(net(), rows / 128)
+    assert is_laid_out(table, mesh, P("data", None))
+    assert is_laid_out(head, mesh, P(None, "data"))
+
+
+def test_a_frozen_field_that_is_asked_for_keeps_its_layout(given, mesh, rows):
+    basis = transform(jit(**given), grad(wrt="net.basis"))(net_loss)(net(), rows / 128)
+    assert is_laid_out(basis, mesh, P("data"))
+
+
+@every_net
+def test_the_state_of_an_optimiser_is_laid_out_as_the_model_that_it_copies(given, mesh, rows, of):
+    adam = optax.adamw(0.01, weight_decay=0.1)
+
+    @jit(**given)
+    def start(net: Any) -> Any:
+        return adam.init(annotax.partition(net)[0])
+
+    @jit(**given)
+    def step(net: Any, state: Any, x: Rows) -> Any:
+        loss, gradient = value_and_grad(net_loss)(net, x)
+        trained, rest = annotax.partition(net)
+        updates, state = adam.update(gradient, state, trained)
+        return annotax.combine(optax.apply_updates(trained, updates), rest), state, loss
+
+    model, losses = net(of), []
+    state = start(model)
+    assert is_net_laid_out(state[0].mu, mesh, "table", "head")
+    for _ in range(3):
+        model, state, loss = step(model, state, rows / 128)
+        losses.append(float(loss))
+        assert is_net_laid_out(model, mesh)
+        for copy in (state[0].mu, state[0].nu):
+            assert type(copy) is of
+            assert is_net_laid_out(copy, mesh, "table", "head")
+    assert losses == sorted(losses, reverse=True)
+    assert np.array_equal(model.basis, net().basis)
+
+
+def test_a_donated_model_may_have_layouts(given, mesh):
+    @jit(**given)
+    def step(net: Donate[Net]) -> Net:
+        return jax.tree.map(lambda leaf: leaf * 2, net)
+
+    model = annotax.shard(net(), mesh)
+    assert is_net_laid_out(step(model), mesh)
+    assert model.table.is_deleted()
+
+
+def test_without_a_mesh_the_layouts_of_fields_are_inert(rows):
+    expected = value_and_grad(net_loss)(net(), rows / 128)
+    got = transform(jit, value_and_grad)(net_loss)(net(), rows / 128)
+    assert np.allclose(got[0], expected[0], rtol=1e-5)
+    assert len(got[1].table.devices()) == 1
+
+
+def test_an_ensemble_of_models_has_the_layouts_of_one(given, mesh):
+    @transform(jit(**given), vmap)
+    def f(net: Net) -> Array:
+        return net.table * 2
+
+    ensemble = jax.tree.map(lambda leaf: jnp.stack([leaf] * 3), net())
+    assert is_laid_out(f(ensemble), mesh, P(None, "data", None))
+
+
+def test_a_method_of_a_model_with_layouts(given, mesh):
+    @annotax.pytree
+    class Layer:
+        w: Annotated[Array, P("data", None)]
+
+        @jit(**given)
+        def doubled(self) -> Array:
+            return self.w * 2
+
+    assert is_laid_out(Layer(jnp.ones((8, 2))).doubled(), mesh, P("data", None))
+
+
+# --- shard -----------------------------------------------------------------------------------------------------------
+
+
+@every_net
+def test_shard_places_a_tree_by_its_markers(mesh, of):
+    model = annotax.shard(net(of), mesh)
+    assert type(model) is of
+    assert is_net_laid_out(model, mesh)
+    assert is_laid_out(model.bias, mesh, P())
+    assert model.table.addressable_shards[0].data.shape == (2, 8)
+    assert np.array_equal(model.head, net().head)
+
+
+def test_shard_places_the_state_of_an_optimiser_and_leaves_alone_what_is_no_array(mesh):
+    state = annotax.shard(optax.adam(0.1).init(annotax.partition(net())[0]), mesh)
+    assert is_net_laid_out(state[0].mu, mesh, "table", "head")
+    tree = annotax.shard({"a": [net()], "b": "text", "c": 3, "d": None, "e": np.ones(8), "f": jnp.sin}, mesh)
+    assert is_net_laid_out(tree["a"][0], mesh)
+    assert (tree["b"], tree["c"], tree["d"], tree["f"]) == ("text", 3, None, jnp.sin)
+    assert is_laid_out(tree["e"], mesh, P())
+
+
+def test_shard_takes_a_mesh_of_two_axes(kind):
+    @annotax.pytree
+    class Layer:
+        w: Annotated[Array, P("data", "model")]
+        b: Annotated[Array, P(("data", "model"))]
+
+    mesh = mesh_of((4, 2), ("data", "model"), kind)
+    layer = annotax.shard(Layer(jnp.ones((4, 2)), jnp.ones(8)), mesh)
+    assert layer.w.addressable_shards[0].data.shape == (1, 1)
+    assert layer.b.addressable_shards[0].data.shape == (1,)
+
+
+def test_what_is_sharded_stays_where_it_is_in_a_step(given, mesh):
+    @jit(**given)
+    def step(net: Net) -> Net:
+        return jax.tree.map(lambda leaf: leaf + 1, net)
+
+    model = annotax.shard(net(), mesh)
+    text = text_of(step, model)
+    assert not any(name in text for name in ("all-gather", "all-to-all", "collective-permute"))
+    assert is_net_laid_out(step(model), mesh)
+
+
+# --- shard_map by fields ---------------------------------------------------------------------------------------------
+
+
+@every_net
+def test_shard_map_splits_a_model_by_its_fields(given, mesh, rows, of):
+    @shard_map(**given)
+    def f(net: Any, x: Rows) -> Rows:
+        assert (net.table.shape, net.head.shape, net.bias.shape, net.basis.shape) == ((2, 8), (4, 1), (4,), (2,))
+        return x * net.table
+
+    got = f(net(of), x=rows)
+    assert is_laid_out(got, mesh, P("data", None))
+    assert np.allclose(got, rows * net().table)
+
+
+@pytest.mark.parametrize("through", [shard_map, transform(jit, shard_map)], ids=["shard_map", "jit of it"])
+def test_shard_map_returns_a_model_by_its_fields_where_the_hint_names_its_class(mesh, rows, through):
+    @through
+    def f(net: Net, x: Rows) -> tuple[Net, dict[str, Net], Rows]:
+        return jax.tree.map(lambda leaf: leaf * 2, net), {"a": net}, x
+
+    with jax.set_mesh(mesh):
+        doubled, others, x = f(net(), rows)
+    assert is_net_laid_out(doubled, mesh)
+    assert is_net_laid_out(others["a"], mesh)
+    assert doubled.table.shape == (16, 8)
+    assert np.array_equal(doubled.head, net().head * 2)
+    assert is_laid_out(x, mesh, P("data", None))
+
+
+def test_shard_map_options_win_over_fields(given, mesh):
+    @shard_map(**given, in_specs={"net": P()}, out_specs=P())
+    def f(net: Net) -> Net:
+        assert net.table.shape == (16, 8)
+        return net
+
+    assert is_laid_out(f(net()).table, mesh, P())
+
+
+def test_the_gradient_of_a_model_through_shard_map(mesh, rows):
+    @transform(jit, grad, shard_map)
+    def loss(net: Net, x: NoDiff[Rows]) -> Array:
+        return jax.lax.psum(jnp.sum(x * net.table), "data")
+
+    with jax.set_mesh(mesh):
+        gradient = loss(net(), x=rows)
+    assert gradient.basis is None
+    assert np.allclose(gradient.table, rows)
+    assert is_net_laid_out(gradient, mesh, "table")
+
+
+# --- errors of fields ------------------------------------------------------------------------------------------------
+
+
+def _raises_by_field(run: Callable[..., Any], spec: Any, value: Any) -> str:
+    """The message of what a run raises for a model whose field `w` has a layout."""
+    fields = {"__annotations__": {"w": Annotated[Array, spec]}, "__module__": __name__}
+    model = annotax.pytree(type("Model", (), fields))(value)
+    with pytest.raises(ShardingError) as raised:
+        run({"models": [model]})
+    assert "fix" in str(raised.value)
+    return str(raised.value)
+
+
+RUNS: dict[str, tuple[Callable[..., Any], str]] = {
+    "jit": (lambda tree: jit(lambda tree: jnp.ones(8))(tree), "tree['models'][0].w"),
+    "shard_map": (lambda tree: shard_map(lambda tree: jnp.ones(8))(tree), "tree['models'][0].w"),
+    "result": (lambda tree: jit(lambda x: {"m": tree})(jnp.ones(8)), "result['m']['models'][0].w"),
+    "shard": (lambda tree: annotax.shard(tree, mesh_of()), "tree['models'][0].w"),
+}
+
+
+@pytest.mark.usefixtures("ambient")
+@pytest.mark.parametrize(("run", "path"), RUNS.values(), ids=RUNS)
+@pytest.mark.parametrize(
+    ("spec", "shape", "problem"),
+    [
+        (P("data"), (6,), "dimension 0 of {path} cannot be split into 8 equal parts"),
+        (P("model"), (8,), "the layout of {path} names the axis 'model', which the mesh lacks"),
+        (P(None, "data"), (8,), "the layout of {path} has more entries than the array has dimensions"),
+        (P("data", "data"), (8, 8), "the layout of {path} names a mesh axis twice"),
+    ],
+    ids=["indivisible", "axis", "rank", "twice"],
+)
+def test_a_field_that_cannot_be_laid_out_is_named_by_its_path(run, path, spec, shape, problem):
+    assert problem.format(path=path) in _raises_by_field(run, spec, jnp.ones(shape))
+
+
+def test_a_layout_on_a_field_that_is_metadata_is_refused(mesh):
+    class Wrong(eqx.Module):
+        w: Array
+        n: Annotated[int, P("data")] = eqx.field(static=True)
+
+    for run in (jit(lambda model: model.w), lambda model: annotax.shard(model, mesh)):
+        with jax.set_mesh(mesh), pytest.raises(MarkerError, match=r"field n is marked P.*no part of what JAX traces"):
+            run(Wrong(jnp.ones(8), 3))
