@@ -148,12 +148,20 @@ class Batching(Transform):
 
     def of_leaves(self, value: Any, result: Result) -> list[int | None]:
         """The axes of the leaves of what was returned, one that a field names before that of the whole."""
-        whole = self.of_result(result)
-        if isinstance(whole, tuple):
-            parts = zip(value, result.components or (), strict=True)
+        if result.components is not None and self._marker(result.roles) is None and isinstance(value, tuple):
+            parts = zip(cast("Any", value), result.components, strict=True)
             return [axis for part, component in parts for axis in self.of_leaves(part, component)]
-        leaves = self.axes_of_fields(value) or [None] * len(jax.tree.leaves(value))
-        return [whole if axis is None else axis.axis for axis in leaves]
+        whole = self.of_result(result)
+        fields = None if result.is_derivative else self.axes_of_fields(value)
+        axes = fields or [None] * len(jax.tree.leaves(value))
+        return [whole if axis is None else axis.axis for axis in axes]
+
+    def names_axes(self, value: Any, result: Result) -> bool:
+        """Whether fields of what was returned name axes; those of a derivative speak of the arguments."""
+        if result.components is not None and isinstance(value, tuple):
+            parts = zip(cast("Any", value), result.components, strict=False)
+            return any(self.names_axes(part, component) for part, component in parts)
+        return not result.is_derivative and self.axes_of_fields(value) is not None
 
     def axes_of_fields(self, value: Any) -> tuple[Axis | None, ...] | None:
         """For each leaf of a value the `Axis` of the nearest field that has one for this map; `None` if none has."""

@@ -122,11 +122,13 @@ class Result:
         hint: Its type without our markers, or `EMPTY` where nothing is known.
         roles: What it is to transforms, `Aux` for one.
         components: The components of a returned tuple, or `None` where it is one value.
+        is_derivative: Whether it is of the types of the arguments, whose fields speak of the arguments.
     """
 
     hint: Any = EMPTY
     roles: tuple[Role, ...] = ()
     components: tuple[Result, ...] | None = None
+    is_derivative: bool = False
 
     @property
     def is_aux(self) -> bool:

@@ -66,7 +66,8 @@ class Differentiation(Transform):
         """See that there is something to differentiate, and say what comes out: the derivative, and aux beside it."""
         self.differentiated(contract)
         aux = self._aux(contract)
-        return contract.returning(Result() if aux is None else Result(components=(Result(), aux)))
+        derivative = Result(is_derivative=True)
+        return contract.returning(derivative if aux is None else Result(components=(derivative, aux)))
 
     def _aux(self, contract: Contract) -> Result | None:
         """What comes out beside the derivative: what markers say of the auxiliary components still holds."""
@@ -237,12 +238,16 @@ class Differentiated:
         chosen.__signature__ = self.signature  # type: ignore[attr-defined]
         return chosen
 
-    def laid_out(self, gradient: Any) -> Any:
+    def laid_out(self, gradient: Any, slots: Sequence[Any]) -> Any:
         """A gradient with the layouts of what it is the gradient of, where the pipeline imposes layouts."""
         if not self.specs:
             return gradient
         parts = list((gradient,) if self.is_bare else gradient)
         for position, spec in self.specs.items():
+            part = self.selected[position]
+            if part.path:  # the fields that lead there are no more in what comes out
+                layout = outline(slots[part.index]).at(part.path).layout
+                spec = spec if layout is None else layout
             parts[position] = impose(parts[position], spec, self.contract, f"gradient {position}")
         return parts[0] if self.is_bare else tuple(parts)
 

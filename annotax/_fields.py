@@ -199,6 +199,12 @@ class Node:
     owner: type
     children: list[Node]
 
+    @property
+    def layout(self) -> Any:
+        """The `PartitionSpec` of the nearest field on the path that has one, or `None`."""
+        layouts = map(_layout_of, reversed(self.levels))
+        return next((layout for layout in layouts if layout is not None), None)
+
     def child(self, step: Step) -> Node | None:
         """The place one step further: by attribute, by key, or by index, also negative and into a `NamedTuple`."""
         for child in self.children:
@@ -305,7 +311,7 @@ class Outline:
     @functools.cached_property
     def layouts(self) -> tuple[Any, ...] | None:
         """For each leaf the `PartitionSpec` of the nearest field that has one; `None` if there is none at all."""
-        return self.nearest(lambda level: next((marker for marker in level if isinstance(marker, PartitionSpec)), None))
+        return self.nearest(_layout_of)
 
 
 def may_hold_numbers(value: Any) -> bool:
@@ -320,6 +326,10 @@ def may_hold_numbers(value: Any) -> bool:
 def _is_equinox_module(owner: type) -> bool:
     equinox = sys.modules.get("equinox")
     return equinox is not None and issubclass(owner, equinox.Module)
+
+
+def _layout_of(level: Level) -> Any:
+    return next((marker for marker in level if isinstance(marker, PartitionSpec)), None)
 
 
 def _is_frozen(levels: Sequence[Level]) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import types
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jaxlib
@@ -33,3 +34,11 @@ def shorten(error: BaseException) -> None:
     for entry in reversed(entries):
         shortened = types.TracebackType(shortened, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
     error.__traceback__ = shortened
+
+
+def stack_level() -> int:
+    """The `stacklevel` with which a function that warns points at the user's call."""
+    frame, level = cast("types.FrameType", inspect.currentframe()).f_back, 1
+    while frame is not None and frame.f_code.co_filename.startswith(_HIDDEN):
+        frame, level = frame.f_back, level + 1
+    return level

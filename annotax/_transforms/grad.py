@@ -24,11 +24,11 @@ class Grad(Differentiation):
         # As `jax.grad` does; the value is computed all the same.
         call = differentiated.direct_or_partly(jax.value_and_grad)
         if not differentiated.auxiliary:
-            return lambda *slots: differentiated.laid_out(call(slots)[1]), self.check(contract)
+            return lambda *slots: differentiated.laid_out(call(slots)[1], slots), self.check(contract)
 
         def gradient_and_aux(*slots: Any) -> Any:
             (_, returned), gradient = call(slots)
-            return differentiated.laid_out(gradient), differentiated.aux_of(returned)
+            return differentiated.laid_out(gradient, slots), differentiated.aux_of(returned)
 
         return gradient_and_aux, self.check(contract)
 
@@ -41,7 +41,7 @@ class ValueAndGrad(Differentiation):
     def check(self, contract: Contract) -> Contract:
         """See that there is something to differentiate, and say what comes out."""
         super().check(contract)
-        return contract.returning(Result(components=(contract.result, Result())))
+        return contract.returning(Result(components=(contract.result, Result(is_derivative=True))))
 
     def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
         """Differentiate the core."""
@@ -50,7 +50,7 @@ class ValueAndGrad(Differentiation):
 
         def returned_and_gradient(*slots: Any) -> Any:
             returned, gradient = call(slots)
-            return returned[1] if differentiated.auxiliary else returned, differentiated.laid_out(gradient)
+            return returned[1] if differentiated.auxiliary else returned, differentiated.laid_out(gradient, slots)
 
         return returned_and_gradient, self.check(contract)
 

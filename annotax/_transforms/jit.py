@@ -28,6 +28,7 @@ from annotax._contract import (
     selectors,
     without_first,
 )
+from annotax._donation import Reuse, reuses, warn_of_unused
 from annotax._errors import MarkerError, ShardingError, StaticValueError, message
 from annotax._fields import may_hold_numbers
 from annotax._hints import EMPTY, may_be_unstrict
@@ -44,7 +45,7 @@ from annotax._partition import (
 )
 from annotax._traces import History
 from annotax._transform import DEFAULT, Pipeline, Transform, makes, unpickled_entry
-from annotax._tree import Constant, describe, release
+from annotax._tree import Constant, describe, is_tracer, release
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -144,6 +145,7 @@ class _JitCore:
         self.meets_mixed_values = bool(self.partition.paths)
         self.returns_mixed_values = False
         self.doubts_values = False
+        self.reused: tuple[Reuse, ...] = ()
         self.encoders = {
             i: encode for i in contract.indices(Static) if (encode := _encoder(contract.parameters[i])) is not None
         }
@@ -166,6 +168,15 @@ class _JitCore:
             return self._call(self._carried(slots, self.mesh) if is_unplaced else slots)
 
     def _call(self, slots: tuple[Any, ...]) -> Any:
+        result = self._result(slots)
+        if self.reused:
+            # Inside of another trace nothing is donated.
+            if not any(map(is_tracer, jax.tree.leaves(slots))):
+                warn_of_unused(self.contract, self.reused)
+            self.reused = ()
+        return result
+
+    def _result(self, slots: tuple[Any, ...]) -> Any:
         if self.is_fast:
             try:
                 return self._fast(*slots)
@@ -230,6 +241,8 @@ class _JitCore:
         signature = self.history.begin(slots)
         result = self.core(*slots)
         self.history.end(signature)
+        if self.given["donate_argnums"]:
+            self.reused = reuses(self.contract, self.given["donate_argnums"], slots, result)
         return result
 
     def _refusing(self, core: Callable[..., Any]) -> Callable[..., Any]:

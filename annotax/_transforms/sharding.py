@@ -81,7 +81,7 @@ class ShardMap(Transform):
         partition = Partition(contract)
         given = dict(self.given(contract))
         overrides = self._overrides(contract)
-        # A hint tells before the function has run that fields of its result have layouts; or else the first result does.
+        # A hint tells before the function has run that fields of its result have layouts, or else the result does.
         by_fields = self.out_specs is None and says(contract.result.hint, PartitionSpec)
 
         def into(part: Any, spec: Any, path: str) -> Any:

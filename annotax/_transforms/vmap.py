@@ -33,12 +33,13 @@ class Vmap(Batching):
         options = {name: value for name, value in given.items() if name != "in_axes"}
         # A hint tells, before the function has run, that fields of its result name axes; or else the first result does.
         is_out_by_field = self.out_axes is FROM_MARKERS and says(contract.result.hint, Axis)
-        may_be_by_field = self.out_axes is FROM_MARKERS and may_hold_fields(contract.result.hint)
+        may_be_by_field = self.out_axes is FROM_MARKERS and not contract.result.is_derivative
+        may_be_by_field = may_be_by_field and may_hold_fields(contract.result.hint)
 
         def held(*slots: Any) -> Any:
             nonlocal is_out_by_field
             result = core(*slots)
-            if may_be_by_field and not isinstance(result, jax.Array) and self.axes_of_fields(result) is not None:
+            if may_be_by_field and not isinstance(result, jax.Array) and self.names_axes(result, contract.result):
                 is_out_by_field = True
                 raise _OutByField
             return _for_each(out_axes, lambda part: hold(part, contract), result)
@@ -81,6 +82,8 @@ class Vmap(Batching):
         def call(*slots: Any) -> Any:
             nonlocal is_by_leaf
             by_leaves = is_by_leaf or is_out_by_field or axes.are_by_field(slots)
+            # Given the size, JAX 0.7 does not look for an axis that is not there.
+            by_leaves = by_leaves or ("axis_size" in options and not axes.are_by_slot(slots))
             problem: Exception | None = None
             try:
                 return _for_each(out_axes, release, by_leaf(slots) if by_leaves else direct(*slots))
