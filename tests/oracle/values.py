@@ -1,0 +1,277 @@
+"""Values that cases pass, the hints and markers that stand beside them, and what drawn sources can name."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, PartitionSpec
+from jaxtyping import Float, Int, Key
+
+import annotax
+
+
+@dataclass(frozen=True)
+class Form:
+    """A way to write a value.
+
+    Attributes:
+        text: Source, in which `{x}` becomes a number and `{n}` a positive integer.
+        constant: Whether the value compares and hashes by value, so that it may be marked static.
+    """
+
+    text: str
+    constant: bool = False
+
+
+@dataclass(frozen=True)
+class Batch:
+    """An axis that a value has more than a single example: where, how long, and whether leaves of rank 0 have it."""
+
+    axis: int
+    size: int
+    whole: bool = True
+
+    def text(self, value: str) -> str:
+        return f"batched({value}, {self.axis}, {self.size}{'' if self.whole else ', whole=False'})"
+
+
+@dataclass(frozen=True)
+class Value:
+    """One value. It is made anew for each call, since a call may donate it.
+
+    Attributes:
+        form: How it is written.
+        seed: Its numbers.
+        batches: Axes that it has more than the form, the innermost first.
+    """
+
+    form: Form
+    seed: int
+    batches: tuple[Batch, ...] = ()
+
+    @property
+    def text(self) -> str:
+        example = self.form.text.format(x=(self.seed * 37 % 100 + 5) / 100, n=self.seed + 1)
+        return functools.reduce(lambda text, batch: batch.text(text), self.batches, example)
+
+    def make(self) -> Any:
+        return eval(self.text, NAMESPACE)
+
+    def moved(self) -> Value:
+        """Another value of the same form, of the same type, shape and structure."""
+        return dataclasses.replace(self, seed=self.seed + 51)
+
+
+@dataclass(frozen=True)
+class Hint:
+    """What may stand behind a parameter's colon, and what may be passed for it.
+
+    Attributes:
+        text: Source; empty for a parameter without a hint.
+        forms: Ways to write its values.
+        static: Whether its values can never be traced.
+        differentiable: Whether its values may have a gradient, as far as the hint tells.
+    """
+
+    text: str
+    forms: tuple[Form, ...]
+    static: bool = False
+    differentiable: bool = True
+
+    @property
+    def constants(self) -> tuple[Form, ...]:
+        return tuple(form for form in self.forms if form.constant)
+
+
+VECTOR = Form("jnp.array([{x}, 1.0, -{x}], jnp.float32)")
+INTEGERS = Form("jnp.array([{n}, 2], jnp.int32)")
+
+DIFFERENTIABLE = (
+    Hint("Array", (VECTOR, Form("jnp.float32({x})"), Form("jnp.asarray({x})"), Form("jnp.array([{x}], jnp.float16)"))),
+    Hint('Float[Array, "..."]', (VECTOR, Form("jnp.full((2, 2), {x}, jnp.float32)"))),
+    Hint("float", (Form("{x}", constant=True), Form("jnp.asarray({x})"), Form("np.float32({x})"))),
+    Hint(
+        "dict[str, dict[str, Array]]",
+        (
+            Form("dict(out=dict(w=jnp.array([{x}, 0.5]), b=jnp.float32({x})), hidden=dict(w=jnp.array([[{x}]])))"),
+            Form("dict(hidden=dict(w=jnp.array([{x}, 2.0]), steps=jnp.array([{n}, 3])))"),
+        ),
+    ),
+)
+"""Hints whose values mostly have a gradient; those of `HINTS` may have one, or none."""
+
+HINTS = (
+    *DIFFERENTIABLE,
+    Hint("int", (Form("{n}", constant=True), Form("jnp.int32({n})")), differentiable=False),
+    Hint("bool", (Form("{n} % 2 == 0", constant=True),), differentiable=False),
+    Hint('Int[Array, "..."]', (INTEGERS,), differentiable=False),
+    Hint("Array", (INTEGERS,)),
+    Hint("np.ndarray", (Form("np.array([{x}, 0.5], np.float32)"),)),
+    Hint('Key[Array, ""]', (Form("jax.random.key({n})"),), differentiable=False),
+    Hint("tuple[Array, ...]", (Form("(jnp.array([{x}]), jnp.float32({x}))"), Form("()", constant=True))),
+    Hint("float", (Form("{n}", constant=True),)),
+    Hint("Array | None", (Form("None", constant=True), VECTOR)),
+    Hint(
+        "dict[str, Any]",
+        (
+            Form("dict(act='s{n}', w=jnp.array([{x}]), deep=[({x}, None), {n}], key=jax.random.key({n}))"),
+            Form("dict(act=(jnp.sin, jnp.tanh)[{n} % 2], w=jnp.array([{x}]))"),
+            Form("dict()"),
+        ),
+    ),
+    Hint("str", (Form("'s{n}'", constant=True),), static=True),
+    Hint("Literal['sum', 'mean', 1, 2]", (Form("('sum', 'mean', 1, 2)[{n} % 4]", constant=True),), static=True),
+    Hint("Mode", (Form("list(Mode)[{n} % 2]", constant=True),), static=True),
+    Hint(
+        "Callable[[Any], Any]",
+        (Form("(jnp.sin, jnp.tanh)[{n} % 2]", constant=True), Form("Partial(scaled, jnp.array({x}))")),
+        static=True,
+    ),
+    Hint("", (VECTOR, Form("{x}", constant=True), Form("{n}", constant=True), Form("'s{n}'", constant=True))),
+)
+
+MARKERS: tuple[tuple[str, ...], ...] = (
+    (),
+    ("NoDiff",),
+    ("Diff",),
+    ("Donate",),
+    ("Static",),
+    ("NoDiff", "Donate"),
+    ("Donate", "Diff"),
+    ("Static", "NoDiff"),
+    ("Diff", "Diff"),
+)
+"""Markers that do not contradict each other."""
+
+CONTRADICTIONS = (
+    ("Static", "Donate"),
+    ("Static", "Diff"),
+    ("NoDiff", "Diff"),
+    ("Static", "Axis"),
+    ("Static", "data"),  # what every layout speaks of
+)
+"""Markers that do."""
+
+MESH = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
+"""What `shard_map` maps over; on one device every layout is possible that the rank of an array allows."""
+
+
+class Mode(enum.Enum):
+    """What an enum among the values is a member of."""
+
+    SLOW = "slow"
+    FAST = "fast"
+
+
+def scaled(by: Any, x: Any) -> Any:
+    """What a `Partial` among the values calls."""
+    return by * x
+
+
+def is_traceable(leaf: Any) -> bool:
+    return isinstance(leaf, (bool, int, float, jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct))
+
+
+def is_differentiable(leaf: Any) -> bool:
+    return isinstance(leaf, float) or jnp.issubdtype(getattr(leaf, "dtype", np.str_), jnp.floating)
+
+
+def is_key(leaf: Any) -> bool:
+    return bool(jnp.issubdtype(getattr(leaf, "dtype", np.str_), jax.dtypes.prng_key))
+
+
+def batched(value: Any, axis: int, size: int, *, whole: bool = True) -> Any:
+    """A batch of examples like a value, each with other numbers; `whole` to batch leaves of rank 0 as well."""
+
+    def batch(leaf: Any) -> Any:
+        if not is_traceable(leaf) or not (whole or np.ndim(leaf)):
+            return leaf
+        rank = np.ndim(leaf)
+        stack = np.stack if isinstance(leaf, np.ndarray) else jnp.stack
+        return stack([_example(leaf, i) for i in range(size)], axis if -rank - 1 <= axis <= rank else 0)
+
+    return jax.tree.map(batch, value)
+
+
+def _example(leaf: Any, i: int) -> Any:
+    if is_key(leaf):
+        return jax.random.wrap_key_data(jax.random.key_data(leaf) + i)
+    if is_differentiable(leaf):
+        return leaf * getattr(leaf, "dtype", np.dtype(np.float32)).type(1 + 0.15 * i)
+    return leaf ^ bool(i % 2) if isinstance(leaf, bool) else leaf + i
+
+
+def mix(*slots: Any) -> Any:
+    """A scalar that depends on every leaf of every slot, in another way for each place, so that no two can be swapped.
+
+    It is a product, so that each gradient depends on all the other slots.
+    """
+    product = jnp.tanh(0.8)
+    for i, slot in enumerate(slots):
+        total = 0.2 * i
+        for j, leaf in enumerate(jax.tree.leaves(slot, is_leaf=callable)):
+            factor = 0.3 + 0.11 * i + 0.07 * j
+            if isinstance(leaf, (str, Mode)):
+                total = total + factor * sum(map(ord, str(leaf)))
+            elif callable(leaf):
+                total = total + leaf(factor)
+            else:
+                leaf = jax.random.key_data(leaf) if is_key(leaf) else leaf
+                total = total + jnp.sum(jnp.sin(factor * leaf + 0.1 * i))
+        product = product * (1.5 + 0.4 * jnp.sin(total))
+    return product
+
+
+def echo(*slots: Any) -> list[jax.Array]:
+    """Every array changed a little, so that there is something for a donated buffer to be reused for."""
+    numbers = [leaf for leaf in jax.tree.leaves(slots) if jnp.issubdtype(getattr(leaf, "dtype", np.str_), np.number)]
+    return [jnp.multiply(leaf, i + 2) for i, leaf in enumerate(numbers)]
+
+
+NAMESPACE: dict[str, Any] = {
+    "Annotated": Annotated,
+    "Any": Any,
+    "Array": jax.Array,
+    "Callable": Callable,
+    "Float": Float,
+    "Int": Int,
+    "Key": Key,
+    "Literal": Literal,
+    "Mode": Mode,
+    "Partial": jax.tree_util.Partial,
+    "P": PartitionSpec,
+    "annotax": annotax,
+    "batched": batched,
+    "echo": echo,
+    "jax": jax,
+    "jnp": jnp,
+    "mesh": MESH,
+    "mix": mix,
+    "np": np,
+    "scaled": scaled,
+    **{name: getattr(annotax, name) for name in ("Aux", "Axis", "Diff", "Donate", "NoDiff", "Static")},
+}
+"""What drawn sources can name; no parameter has one of these names."""
+
+NAMES = ("a", "b", "args", "kwargs", "f", "call", "core", "slots", "error", "match", "_annotax_call", "übung", "self_")
+KEYWORDS = ("k", "j", "class", "not a name", "value")
+
+
+def described(value: Any) -> list[str]:
+    """Each leaf of a value: where it is, what it is, and what it is to JAX, but not its numbers."""
+    return [f"{jax.tree_util.keystr(path)}: {_described(leaf)}" for path, leaf in jax.tree.leaves_with_path(value)]
+
+
+def _described(leaf: Any) -> str:
+    if not hasattr(leaf, "dtype"):
+        return f"{type(leaf).__name__} {leaf if isinstance(leaf, str) else ''}"
+    weak = " weak" if getattr(leaf, "weak_type", False) else ""
+    return f"{type(leaf).__name__} {leaf.dtype}{list(np.shape(leaf))}{weak}"
