@@ -638,7 +638,7 @@ def test_a_marker_that_has_no_meaning_on_a_field_raises_and_names_the_field(hint
     ids=str,
 )
 def test_markers_on_one_field_that_contradict_each_other_raise(hint, first, second):
-    with pytest.raises(MarkerError, match=rf"Model\(\): field w.*{first}.*{second}"):
+    with pytest.raises(MarkerError, match=rf"(?s)Model\(\): field w.*{first}.*{second}"):
         annotax.pytree(type("Model", (), {"__annotations__": {"w": hint}, "__module__": __name__}))
 
 
