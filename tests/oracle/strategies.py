@@ -48,10 +48,21 @@ def values(draw: Any, forms: Sequence[Form], offset: int) -> Value:
 
 @dataclass(frozen=True)
 class Map:
-    """A map of a pipeline, before its overrides are drawn: its axis name, and the size of its batches."""
+    """A map of a pipeline, before its overrides are drawn.
+
+    Attributes:
+        axis_name: Its axis name.
+        size: The size of its batches.
+        counts_back: Whether it takes negative axes, which `pmap` of JAX 0.7 does not.
+    """
 
     axis_name: str | None
     size: int
+    counts_back: bool = True
+
+    def possible(self, choices: Sequence[int | None]) -> list[int | None]:
+        """Those of some axes that it takes."""
+        return [axis for axis in choices if self.counts_back or axis is None or axis >= 0]
 
 
 @st.composite
@@ -60,7 +71,7 @@ def maps(draw: Any, kinds: Sequence[type[Step]]) -> tuple[Map, ...]:
     count = sum(issubclass(kind, Vmap) for kind in kinds)
     names = draw(st.permutations(["time", "batch", None]))
     size = 1 if Pmap in kinds else 2
-    return tuple(Map(names[i], size + (count - 1 - i)) for i in range(count))
+    return tuple(Map(names[i], size + (count - 1 - i), Pmap not in kinds) for i in range(count))
 
 
 @st.composite
@@ -71,6 +82,8 @@ def axes(draw: Any, around: Sequence[Map], choices: Sequence[int | None]) -> tup
     names = [None, *(each.axis_name for each in around if each.axis_name is not None)]
     if around and now_and_then(draw, 40):
         names.append("nobody")
+    for each in around:
+        choices = each.possible(choices)
     chosen = draw(st.lists(st.sampled_from(names), unique=True, max_size=3 if len(around) > 1 else 2))
     return tuple(Axis(draw(st.sampled_from(choices)), name) for name in chosen)
 
@@ -118,7 +131,7 @@ def parameters(
     if not parameter.is_static:
         over = draw(axes(around, [0, -1, None, 1, 0, -1]))
         if around and default is not None and not over and not now_and_then(draw, 6):
-            over = (Axis(draw(st.sampled_from([0, -1, None]))),)
+            over = (Axis(draw(st.sampled_from(around[0].possible([0, -1, None])))),)
         layout = draw(st.sampled_from(LAYOUTS)) if now_and_then(draw, 3) else None
         parameter = dataclasses.replace(parameter, axes=over, layout=layout)
         if default is not None:
@@ -218,7 +231,7 @@ def vmaps(draw: Any, function: Function, kind: type[Vmap], each: Map) -> Vmap:
     slots = [i for i, p in enumerate(function.parameters) if not p.is_static and not p.has_array_default]
     if slots and now_and_then(draw, 3):
         overridden = draw(selections(slots))
-        over = tuple(draw(st.sampled_from([0, -1, None, 1, 0])) for _ in overridden.slots)
+        over = tuple(draw(st.sampled_from(each.possible([0, -1, None, 1, 0]))) for _ in overridden.slots)
     return kind(overridden, over, each.axis_name, each.size, is_sized=kind is Vmap and now_and_then(draw, 3))
 
 
