@@ -1066,7 +1066,7 @@ def test_the_nearest_field_decides_and_the_parameter_where_no_field_speaks(given
 @pytest.mark.parametrize("hint", [Net, dict[str, list[Net]], Any, None], ids=str)
 def test_a_model_that_is_made_inside_comes_out_laid_out(given, mesh, hint):
     def f(x: Array) -> Any:
-        made = Net(jnp.outer(jnp.arange(16.0), x), jnp.outer(x[:4], x), x[:4], jnp.arange(16.0) * x[0])
+        made = Net(jnp.outer(jnp.arange(16.0), x), jnp.outer(jnp.arange(4.0), x), x * 2, jnp.arange(16.0))
         return {"a": [made]} if hint == dict[str, list[Net]] else made
 
     f.__annotations__["return"] = hint
