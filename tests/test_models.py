@@ -357,6 +357,18 @@ def test_the_gradient_of_a_model_is_that_of_filter_grad(through, depth):
         same(got, expected)
 
 
+def test_a_model_goes_through_vjp_jvp_and_linearize():
+    model = mlp(jnp.tanh)
+    gradient = eqx.filter_grad(loss)(model, X)
+    pairs = zip(jax.tree.leaves(gradient), jax.tree.leaves(eqx.filter(model, eqx.is_array)), strict=True)
+    expected = sum(jnp.vdot(slope, leaf) for slope, leaf in pairs)
+    same(annotax.vjp(loss, model, X)[1](jnp.ones(())), gradient)
+    same(annotax.jvp(loss, (model, X), (model,))[1], expected)
+    same(annotax.linearize(loss, model, X)[1](model), expected)
+    pullback = jit(lambda model, x: annotax.vjp(loss, model, x)[1])(model, X)
+    same(pullback(jnp.ones(())), gradient)
+
+
 @pytest.mark.parametrize("around", [lambda f: f, jit], ids=["eager", "compiled"])
 def test_a_model_is_aux_of_a_gradient(around):
     def f(w: Array, model: NoDiff[Any]) -> tuple[Array, annotax.Aux[Any]]:
@@ -564,6 +576,33 @@ def test_a_path_is_not_differentiated():
     assert got == Net(1.5, Dropout(None, None))
 
 
+def test_a_path_into_self_of_a_method():
+    @annotax.pytree
+    class Scaled:
+        w: Array
+        on: bool
+
+        @jit(static="self.on")
+        def __call__(self, x):
+            return self.w * x if self.on else x
+
+    same(Scaled(X, True)(X), X * X)
+    same(Scaled(X, False)(x=X), X)
+    same(Scaled.__call__.lower(Scaled(X, True), X).compile()(Scaled(X, True), X), X * X)
+
+
+@pytest.mark.parametrize("inner", [vmap, checkpoint], ids=["vmap", "checkpoint"])
+def test_a_static_path_holds_for_the_whole_pipeline(inner):
+    f = transform(jit(static="tree['n']"), inner)(lambda tree: tree["w"] * sum(range(tree["n"])))
+    same(f({"w": X, "n": 3}), X * 3)
+    same(f({"w": X, "n": 4}), X * 6)
+
+
+def test_explain_shows_a_static_path():
+    f = jit(lambda model, x: model(x), static="model.dropout.inference")
+    assert ".dropout.inference, named by jit(static=...)" in str(annotax.explain(f))
+
+
 def test_a_path_into_a_list_and_a_dict():
     @jit(static=["tree['steps'][0]", "tree['n']"])
     def f(tree):
@@ -604,8 +643,12 @@ def test_a_model_is_lowered_and_compiled(make):
 def test_a_compiled_function_refuses_a_model_with_another_static_leaf():
     compiled = jit(lambda model, x: model(x)).lower(mlp(jnp.tanh), X).compile()
     same(compiled(mlp(jnp.tanh), X), mlp(jnp.tanh)(X))
-    with pytest.raises(StaticValueError, match="compiled for another value"):
+    with pytest.raises(StaticValueError, match="compiled for another value") as caught:
         compiled(mlp(jnp.sin), X)
+    text = str(caught.value)
+    assert "model.activation" in text
+    assert "the function sin" in text
+    assert "the function tanh" in text
 
 
 @every_model

@@ -298,6 +298,11 @@ def test_a_compiled_gradient_of_a_path_is_traced_once():
     assert len(traces) == 1
 
 
+def test_explain_shows_the_path():
+    assert "model.layers[0]" in str(annotax.explain(grad(loss, wrt="model.layers[0]")))
+    assert "model.table['key']" in str(annotax.explain(jit(jacrev(loss, wrt=["x", "model.table['key']"]))))
+
+
 # --- errors ----------------------------------------------------------------------------------------------------------
 
 
