@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
+import io
+import json
 import operator
 import sys
 from collections.abc import Sequence
@@ -24,12 +27,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("explain", help="print what each transform of a function hands to JAX")
     command.add_argument("target", help="path/to/file.py:function, or path/to/file.py:Class.method")
-    target = parser.parse_args(arguments).target
+    command.add_argument("--json", action="store_true", help="print it as JSON, for tools")
+    options = parser.parse_args(arguments)
     try:
-        explain(_load(target))
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            explanation = explain(_load(options.target))
     except (_WrongTarget, AnnotaxError) as error:
         print(f"annotax: {error}", file=sys.stderr)
         return 2
+    print(json.dumps(explanation.as_dict()) if options.json else printed.getvalue(), end="\n" if options.json else "")
     return 0
 
 

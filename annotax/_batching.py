@@ -17,9 +17,10 @@ import numpy as np
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Parameter, Result, Role, Selector, without_first
 from annotax._errors import AxisError, MarkerError, message
-from annotax._fields import outline
+from annotax._fields import outline, says
 from annotax._hints import may_hold_fields
 from annotax._markers import Axis, Static
+from annotax._source import Writer
 from annotax._transform import DEFAULT, Transform
 from annotax._tree import describe, flatten, is_traceable, leaves_with_paths
 
@@ -105,6 +106,56 @@ class Batching(Transform):
             **name,
             **dict(self.options),
         }
+
+    def facts(self, contract: Contract, slots: Sequence[Any]) -> Mapping[str, str]:
+        """The axis of each leaf."""
+        axes = self.axes(contract)
+        problem = axes.problem(slots)
+        if problem is not None:
+            raise problem
+        pairs = [
+            pair for name, slot in zip(contract.names, slots, strict=True) for pair in leaves_with_paths(name, slot)
+        ]
+        of_leaves = zip(pairs, axes.of_leaves(slots)[2], strict=True)
+        return {path: f"{self.name}: {'shared' if axis is None else f'axis {axis}'}" for (path, _), axis in of_leaves}
+
+    def inside(self, contract: Contract, slots: Sequence[Any]) -> Sequence[Any]:
+        """The slots of one example."""
+        leaves, treedef, axes = self.axes(contract).of_leaves(slots)
+
+        def one(leaf: Any, axis: int | None) -> Any:
+            if axis is None:
+                return leaf
+            shape = list(np.shape(leaf))
+            del shape[axis]
+            return cast("Any", jax.ShapeDtypeStruct)(
+                tuple(shape), getattr(leaf, "dtype", None) or np.asarray(leaf).dtype
+            )
+
+        return cast("Sequence[Any]", treedef.unflatten(list(map(one, leaves, axes))))
+
+    def write(self, writer: Writer, inner: str, contract: Contract, slots: Sequence[Any]) -> str:
+        """JAX's map, by leaf where one axis an argument does not do."""
+        axes = self.axes(contract)
+        if self.out_axes is FROM_MARKERS and says(contract.result.hint, Axis):
+            return self.write_applied(writer, inner, contract)
+        if axes.are_by_slot(slots) and all(writer.returned):
+            return super().write(writer, inner, contract, slots)
+        if self.name != "vmap" or not all(writer.returned):
+            return self.write_applied(writer, inner, contract)
+        name, options = writer.new(f"vmap_{inner}"), writer.options(self.given(contract), without=("in_axes",))
+        _, _, of_leaves = axes.of_leaves(slots)
+        writer.write(
+            f"def {name}({writer.passed}):",
+            f"    leaves, structure = jax.tree.flatten(({writer.passed},))",
+            "",
+            "    def of_leaves(*leaves):",
+            f"        return {inner}(*structure.unflatten(leaves))",
+            "",
+            f"    return jax.vmap(of_leaves, in_axes={of_leaves!r}{options})(*leaves)",
+            "",
+        )
+        return name
 
     def axes(self, contract: Contract) -> Axes:
         """The axes of the slots of a contract."""
@@ -233,15 +284,15 @@ class Axes:
 
         try:
             jax.tree.map(fill, self.of_slots[i], slot, is_leaf=lambda axis: axis is None)
-        except ValueError as error:
-            problem = str(error)
+        except ValueError:
+            pass
         else:
             return axes
         raise AxisError(
             message(
                 self.contract.where,
                 f"the axes of argument {self.contract.parameters[i].name} do not fit its structure",
-                got=problem,
+                got=f"axes {self.of_slots[i]!r}",
                 expected=f"a prefix of the argument, {describe(slot)}",
                 fix="give one axis for the whole argument, or a tree of them that begins like it",
             )
@@ -249,7 +300,10 @@ class Axes:
 
     def problem(self, slots: Sequence[Any]) -> AxisError | None:
         """What keeps values from being mapped: one without its axis, no size or several; `None` if nothing does."""
-        _, _, axes = self.of_leaves(slots)
+        try:
+            _, _, axes = self.of_leaves(slots)
+        except AxisError as error:
+            return error
         paths = [
             (parameter, path, leaf)
             for parameter, slot in zip(self.contract.parameters, slots, strict=True)

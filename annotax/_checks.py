@@ -7,6 +7,7 @@ containers are walked by annotax, whole and with the path kept, since beartype l
 
 from __future__ import annotations
 
+import collections
 import collections.abc
 import functools
 import numbers
@@ -14,6 +15,7 @@ import os
 import sys
 import types
 import typing
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from inspect import Parameter as SignatureParameter
@@ -27,9 +29,18 @@ import typing_extensions
 from annotax._contract import Contract, Parameter, Result
 from annotax._errors import CheckError, StaticValueError, message
 from annotax._fields import outline
-from annotax._hints import EMPTY, HOLE, is_jaxtyping, may_hold_fields, show, take_apart, without_metadata
+from annotax._hints import (
+    EMPTY,
+    HOLE,
+    is_jaxtyping,
+    is_jaxtyping_class,
+    may_hold_fields,
+    show,
+    take_apart,
+    without_metadata,
+)
 from annotax._markers import Static
-from annotax._tree import describe, is_traceable, is_tracer
+from annotax._tree import describe, is_traceable, is_tracer, leaves_with_paths
 
 TypeChecker: TypeAlias = Callable[[Any, Any], str | None]
 """`check(value, hint)` returns why the value does not fit the hint, or `None` where it does."""
@@ -63,11 +74,14 @@ def beartype_checker(value: Any, hint: Any) -> str | None:
     """Judge one value by `beartype.door`."""
     # Imported at the first check, for it takes longer to import than annotax itself.
     from beartype.door import is_bearable
-    from beartype.roar import BeartypeDecorHintException
+    from beartype.roar import BeartypeDecorHintPep585DeprecationWarning, BeartypeException
 
     try:
-        return None if is_bearable(value, hint) else ""
-    except BeartypeDecorHintException:  # beartype cannot judge this hint
+        with warnings.catch_warnings():
+            # `typing.Callable` and its like are legal in the user's hint.
+            warnings.simplefilter("ignore", BeartypeDecorHintPep585DeprecationWarning)
+            return None if is_bearable(value, hint) else ""
+    except BeartypeException:  # beartype cannot judge this hint
         return None
 
 
@@ -83,7 +97,11 @@ def resolve_typechecker(option: TypeCheckerOption) -> TypeChecker | None:
         return beartype_checker
     if callable(option):
         return option
-    raise TypeError(f"typechecker= takes 'beartype', a check(value, hint) -> str | None, or None, not {option!r}")
+    raise TypeError(
+        f"typechecker= takes no {option!r}.\n"
+        "  expected  'beartype', a function check(value, hint) -> str | None, or None\n"
+        "  fix       wrap another checker in such a function, which returns what is wrong, or None"
+    )
 
 
 # --- the two hooks of a core -----------------------------------------------------------------------------------------
@@ -135,7 +153,8 @@ def result_check(contract: Contract, checker: TypeChecker | None) -> Callable[[A
     def check_result(result: Any) -> Any:
         misfit = check(result, "result")
         if misfit is not None:
-            raise _error(contract, f"the {misfit.path} does not fit its hint", misfit)
+            the = "the " if misfit.path == "result" else ""
+            raise _error(contract, f"{the}{misfit.path} does not fit its hint", misfit)
         return result
 
     return check_result
@@ -230,9 +249,16 @@ def _error(contract: Contract, problem: str, misfit: Misfit) -> CheckError:
             expected=show(misfit.hint),
             got=describe(misfit.value),
             because=misfit.because or None,
+            fix=_fix(misfit, "return" if problem.startswith("the result") or problem.startswith("result") else "pass"),
             **{"while": f"tracing {contract.where.rpartition('.')[2]}, defined at {contract.source}"},
         )
     )
+
+
+def _fix(misfit: Misfit, verb: str) -> str:
+    if misfit.value is None:
+        return f"{verb} a value, or write `{show(misfit.hint)} | None`"
+    return f"{verb} what the hint says, or correct the hint"
 
 
 def _result_hint(result: Result) -> Any:
@@ -280,9 +306,8 @@ _ACCEPTS: dict[Any, tuple[Any, ...]] = {
 
 _PROMOTED: dict[Any, tuple[type, ...]] = {float: (int, float), complex: (int, float, complex)}
 
-_SEQUENCES = (list, collections.abc.Sequence, collections.abc.MutableSequence, collections.abc.Iterable,
-              collections.abc.Collection)  # fmt: skip
-_MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
+_SEQUENCES = (list, collections.deque, collections.abc.Sequence, collections.abc.MutableSequence,
+              collections.abc.Iterable, collections.abc.Collection)  # fmt: skip
 
 
 def make_check(hint: Any, checker: TypeChecker, *, traced: bool) -> Check | None:
@@ -312,8 +337,13 @@ def make_check(hint: Any, checker: TypeChecker, *, traced: bool) -> Check | None
         return _sequence(base, cast(type, origin), make(arguments[0]))
     if origin is tuple and arguments:
         return _tuple(base, make)
-    if origin in _MAPPINGS and arguments:
-        return _mapping(base, cast(type, origin), *map(make, arguments))
+    if isinstance(origin, type) and issubclass(origin, collections.abc.Mapping) and len(arguments) == 2:
+        return _mapping(base, cast("type", origin), *map(make, arguments))
+    if traced and is_jaxtyping_class(base) and _number_or_numpy(getattr(base, "leaftype", None)):
+        return _pytree(base, make(base.leaftype))
+    if traced and is_jaxtyping_class(base) and _is_numpy(getattr(base, "array_type", None)):
+        of_jax = base.dtype[jax.Array, base.dim_str]
+        return _either(hint, _judged(hint, checker), _judged(of_jax, checker))
     if typing_extensions.is_typeddict(base):
         return _typed_dict(base, make)
     if (isinstance(base, type) and traced and issubclass(base, (np.ndarray, np.generic))) or origin is np.ndarray:
@@ -323,6 +353,30 @@ def make_check(hint: Any, checker: TypeChecker, *, traced: bool) -> Check | None
     is_class = is_class and checker is beartype_checker  # another one may see more in it
     check = _instance(base, base) if is_class else _judged(hint, checker)
     return _as_array(check) if traced else check
+
+
+def _is_numpy(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, (np.ndarray, np.generic))
+
+
+def _number_or_numpy(hint: Any) -> bool:
+    return hint in _ACCEPTS or _is_numpy(hint) or get_origin(hint) is np.ndarray
+
+
+def _pytree(hint: Any, leaf: Check | None) -> Check:
+    """jaxtyping's `PyTree` of numbers: a tracer may stand for each."""
+
+    def check(value: Any, path: str) -> Misfit | None:
+        return None if leaf is None else _first(leaf(part, where) for where, part in leaves_with_paths(path, value))
+
+    return check
+
+
+def _either(hint: Any, *checks: Check) -> Check:
+    def check(value: Any, path: str) -> Misfit | None:
+        return None if any(one(value, path) is None for one in checks) else Misfit(path, hint, value)
+
+    return check
 
 
 def _as_array(check: Check) -> Check:
@@ -397,14 +451,24 @@ def _numpy(hint: Any) -> Check:
     dtype: Any = next(iter(get_args(arguments[1])), Any) if len(arguments) == 2 else Any
     wanted: Any = cast("Any", base) if issubclass(base, np.generic) else np.generic if dtype is Any else dtype
 
+    def is_right_dtype(given: Any) -> bool:
+        # JAX makes 32 bits of 64, unless told otherwise.
+        is_concrete = isinstance(wanted, type) and wanted not in _ABSTRACT_DTYPES
+        as_jax = jax.dtypes.canonicalize_dtype(wanted) if is_concrete else wanted
+        return bool(jnp.issubdtype(given, wanted) or jnp.issubdtype(given, as_jax))
+
     def check(value: Any, path: str) -> Misfit | None:
         is_right_class = isinstance(value, (base, jax.Array))
         rank = None if base is np.ndarray else ()
-        if is_right_class and (rank is None or value.shape == rank) and jnp.issubdtype(value.dtype, wanted):
+        if is_right_class and (rank is None or value.shape == rank) and is_right_dtype(value.dtype):
             return None
         return Misfit(path, hint, value)
 
     return check
+
+
+_ABSTRACT_DTYPES = (np.generic, np.number, np.integer, np.signedinteger, np.unsignedinteger, np.inexact, np.floating,
+                    np.complexfloating, np.flexible, np.character)  # fmt: skip
 
 
 def _union(hint: Any, checks: list[Check | None]) -> Check | None:
@@ -424,6 +488,9 @@ def _union(hint: Any, checks: list[Check | None]) -> Check | None:
 
 def _annotated(hint: Any, inner: Check | None, checker: TypeChecker) -> Check:
     base = hint.__origin__
+    if checker is beartype_checker:  # which takes no other metadata beside its own
+        own = tuple(m for m in hint.__metadata__ if type(m).__module__.partition(".")[0] == "beartype")
+        hint = Annotated[(base, *own)] if own else base
 
     def check(value: Any, path: str) -> Misfit | None:
         misfit = inner(value, path) if inner is not None else None
@@ -456,6 +523,9 @@ def _tuple(hint: Any, make: Callable[[Any], Check | None]) -> Check:
     if len(parts) == 2 and parts[1] is Ellipsis:
         each = make(parts[0])
         return _sequence(hint, tuple, each)
+    open_at = next((i for i, part in enumerate(parts) if _is_unpacked(part)), None)
+    if open_at is not None:
+        return _open_tuple(hint, make, parts, open_at)
     checks = [make(part) for part in parts if part != ()]
 
     def check(value: Any, path: str) -> Misfit | None:
@@ -464,6 +534,32 @@ def _tuple(hint: Any, make: Callable[[Any], Check | None]) -> Check:
         items = cast("Any", value)
         if len(items) != len(checks):
             return Misfit(path, hint, items, f"it has {len(items)} components instead of {len(checks)}")
+        pairs = enumerate(zip(checks, items, strict=True))
+        return _first(one(item, f"{path}[{i}]") for i, (one, item) in pairs if one is not None)
+
+    return check
+
+
+def _is_unpacked(part: Any) -> bool:
+    return get_origin(part) in (typing.Unpack, typing_extensions.Unpack) or getattr(part, "__unpacked__", False)
+
+
+def _open_tuple(hint: Any, make: Callable[[Any], Check | None], parts: tuple[Any, ...], open_at: int) -> Check:
+    """The check of `tuple[int, *tuple[float, ...], str]`: any number of items in the middle."""
+    middle = parts[open_at]
+    inside = get_args(middle) if getattr(middle, "__unpacked__", False) else get_args(get_args(middle)[0])
+    before, after = [make(part) for part in parts[:open_at]], [make(part) for part in parts[open_at + 1 :]]
+    is_homogeneous = len(inside) == 2 and inside[1] is Ellipsis
+    each = make(inside[0]) if is_homogeneous else None
+
+    def check(value: Any, path: str) -> Misfit | None:
+        if not isinstance(value, tuple):
+            return Misfit(path, hint, value)
+        items = cast("Any", value)
+        rest = len(items) - len(before) - len(after)
+        if rest < 0:
+            return Misfit(path, hint, items, f"it has {len(items)} components, fewer than {len(before) + len(after)}")
+        checks = [*before, *[each] * rest, *after]
         pairs = enumerate(zip(checks, items, strict=True))
         return _first(one(item, f"{path}[{i}]") for i, (one, item) in pairs if one is not None)
 

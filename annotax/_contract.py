@@ -24,6 +24,7 @@ from annotax._hints import (
     Names,
     Unreadable,
     evaluate,
+    has_hole,
     nested_marker,
     show,
     take_apart,
@@ -286,6 +287,34 @@ def read(callee: Callee, *, final: bool) -> Contract:
     parameters = tuple(_parameter(callee, parameter, hint) for parameter, hint in hints)
     is_checked = not callee.transformed and not getattr(callee.annotated, "__no_type_check__", False)
     return Contract(callee.where, callee.source, parameters, _result(callee, result), is_checked, pending)
+
+
+def filled(contract: Contract, callee: Callee) -> Contract:
+    """The contract with the hints read once more that named what was not there yet: `list["Later"]`.
+
+    Markers have been read already; what still cannot be found stays open.
+    """
+    names = Names(callee.annotated, holes=True)
+
+    def again(hint: Any, annotation: Any) -> Any:
+        if not has_hole(hint):
+            return hint
+        try:
+            return take_apart(evaluate(annotation, names))[0]
+        except Unreadable:
+            return hint
+
+    signature = callee.signature
+    parameters = tuple(
+        dataclasses.replace(p, hint=again(p.hint, signature.parameters[p.name].annotation)) for p in contract
+    )
+    if not has_hole(contract.result.hint):
+        return dataclasses.replace(contract, parameters=parameters)
+    try:
+        result = _result(callee, evaluate(signature.return_annotation, names))
+    except Unreadable:
+        result = contract.result
+    return dataclasses.replace(contract, parameters=parameters, result=result)
 
 
 # The checkers take the markers for `Annotated`; at run time they are markers.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +22,9 @@ from annotax._layout import impose, spec_of
 from annotax._markers import Aux, Diff, NoDiff, Static
 from annotax._normal import named_as, slot_signature
 from annotax._paths import Path, show
+from annotax._source import Writer
 from annotax._transform import DEFAULT, Transform
-from annotax._tree import describe, flatten, is_differentiable, is_traceable
+from annotax._tree import describe, flatten, is_differentiable, is_traceable, leaves_with_paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,90 @@ class Differentiation(Transform):
         indices, is_bare = self.differentiated(contract)
         aux = {"has_aux": True} if self.auxiliary(contract) else {}
         return {"argnums": indices[0] if is_bare else indices, **aux, **dict(self.options)}
+
+    def facts(self, contract: Contract, slots: Sequence[Any]) -> Mapping[str, str]:
+        """Which leaves are differentiated, and why the others get `None`."""
+        of = Differentiated(_nothing, contract, self)
+        moving = Moving(of, slots)
+        facts: dict[str, str] = {}
+        for i in dict.fromkeys(of.indices):
+            found = outline(slots[i])
+            constants = found.constants(jax.tree.leaves(slots[i]))
+            for position, (path, leaf) in enumerate(leaves_with_paths(contract.names[i], slots[i])):
+                if moving.moves(i, position):
+                    facts[path] = f"{self.name}: differentiated"
+                elif not moving.is_selected(i, position):
+                    facts[path] = f"{self.name}: not asked for"
+                else:
+                    is_frozen = found.frozen is not None and found.frozen[position]
+                    is_number = constants is not None and constants[position]
+                    why = (
+                        "under a NoDiff field" if is_frozen else "a number of an Equinox module" if is_number else None
+                    )
+                    facts[path] = f"{self.name}: None, {why or f'{describe(leaf)} has no gradient'}"
+        return facts
+
+    def write(self, writer: Writer, inner: str, contract: Contract, slots: Sequence[Any]) -> str:
+        """One of JAX's functions; where some leaves do not move, of those that do."""
+        of = Differentiated(_nothing, contract, self)
+        if of.auxiliary in ((), (1,)) and not of.holds_back(slots) and of.takes_all(slots):
+            return super().write(writer, inner, contract, slots)
+        moving = Moving(of, slots)
+        value = next(i for i in range(len(of.auxiliary) + 1) if i not in of.auxiliary)
+        indices = list(dict.fromkeys(of.indices))
+        chosen = ", ".join(contract.names[i] for i in indices)
+        places = [(indices.index(i), position) for i, position in moving.places]
+        moves = [part.moves for part in moving.parts]
+        structures = writer.bind("structures", tuple(part.structure for part in moving.parts))
+        given = {name: value for name, value in self.given(contract).items() if name not in ("argnums", "has_aux")}
+        leaves_class = writer.bind(
+            "Moving", collections.namedtuple("Moving", [f"leaf_{i}" for i in range(len(places))])
+        )
+        name = writer.new(f"{self.name}_{inner}")
+        merged = [f"{slot}_" if i in indices else slot for i, slot in enumerate(writer.slots)]
+        aux = (
+            f"returned[{of.auxiliary[0]}]" if len(of.auxiliary) == 1 else f"tuple(returned[i] for i in {of.auxiliary})"
+        )
+        writer.write(
+            f"def {name}({writer.passed}):",
+            f"    flat = [jax.tree.flatten(argument) for argument in ({chosen},)]",
+            f"    places = {places!r}  # argument and leaf of all that is differentiated",
+            "",
+            "    def of_moving(moving):",
+            "        leaves = [list(leaves) for leaves, _ in flat]",
+            "        for (argument, leaf), value in zip(places, moving):",
+            "            leaves[argument][leaf] = value",
+            *(f"        {contract.names[i]}_ = flat[{k}][1].unflatten(leaves[{k}])" for k, i in enumerate(indices)),
+            f"        returned = {inner}({', '.join(merged)})",
+            f"        return {f'returned[{value}]' if of.auxiliary else 'returned'}, returned",
+            "",
+            "    def restored(found):",
+            f"        return jax.tree.map(gradient, found, is_leaf=lambda part: isinstance(part, {leaves_class}))",
+            "",
+            "    def gradient(moving):",
+            f"        if not isinstance(moving, {leaves_class}):",
+            "            return moving",
+            "        entries = iter(map(restored, moving))",
+            "        whole = tuple(",
+            "            structure.unflatten([next(entries) if moves else None for moves in part])",
+            f"            for structure, part in zip({structures}, {moves!r})",
+            "        )",
+            f"        return whole{'[0]' if of.is_bare else ''}",
+            "",
+            f"    moving = {leaves_class}(*(flat[argument][0][leaf] for argument, leaf in places))",
+            self.written(writer.options(given)),
+            f"    return {self.returned_text(aux if of.auxiliary else '')}",
+            "",
+        )
+        return name
+
+    def written(self, options: str) -> str:
+        """The line that sets `found`, with an entry for each moving leaf, and `returned`."""
+        return f"    found, returned = jax.{self.name}(of_moving, has_aux=True{options})(moving)"
+
+    def returned_text(self, aux: str) -> str:
+        """What is returned, as source."""
+        return f"restored(found), {aux}" if aux else "restored(found)"
 
     @property
     def takes_integers(self) -> bool:
@@ -292,6 +378,10 @@ class Differentiated:
         return call
 
 
+def _nothing(*slots: Any) -> None:
+    """Stands for a core where none is called."""
+
+
 def _is_partly_constant(slot: Any) -> bool:
     found = outline(slot)
     return found.frozen is not None or (found.has_modules and found.constants(jax.tree.leaves(slot)) is not None)
@@ -355,23 +445,31 @@ class Moving:
         self._of = differentiated
         self._slots = slots
         self._flat = {i: flatten(slots[i]) for i in differentiated.indices}
-        parts = [self._part(part) for part in differentiated.selected]
+        self.parts = parts = [self._part(part) for part in differentiated.selected]
         moves = [is_moving for part in parts for is_moving in part.moves]
         self._check(parts, any(moves))
         structure = cast("Any", jax.tree_util).treedef_tuple([part.structure for part in parts])
         self.skeleton = Skeleton(structure, tuple(moves), differentiated.is_bare)
-        self._places = [
+        self.places = [
             (part.index, position)
             for part in parts
             for position, is_moving in enumerate(part.moves, part.start)
             if is_moving
         ]
-        self.leaves = _Leaves(self._flat[i][0][position] for i, position in self._places)
+        self.leaves = _Leaves(self._flat[i][0][position] for i, position in self.places)
+
+    def moves(self, i: int, position: int) -> bool:
+        """Whether a leaf of a slot moves."""
+        return (i, position) in self.places
+
+    def is_selected(self, i: int, position: int) -> bool:
+        """Whether a leaf of a slot is in one of the parts that are differentiated, whether it moves or not."""
+        return any(part.index == i and part.start <= position < part.stop for part in self.parts)
 
     def function(self, leaves: Sequence[Any]) -> Any:
         """The core as a function of the moving leaves alone."""
         changed = {i: list(flat) for i, (flat, _) in self._flat.items()}
-        for (i, position), leaf in zip(self._places, leaves, strict=True):
+        for (i, position), leaf in zip(self.places, leaves, strict=True):
             changed[i][position] = leaf
         slots = list(self._slots)
         for i, flat in changed.items():

@@ -345,10 +345,8 @@ def outline(value: Any) -> Outline:
     structure: Any = cast("Any", jax.tree).structure(value)
     try:
         return _of_structure(structure)
-    except _NotRebuilt:
+    except (_NotRebuilt, TypeError):  # made of placeholders it raises, or something unhashable is part of it
         pass
-    except TypeError:  # something unhashable is part of the structure
-        return _built(structure, value)
     return _built(structure, value)
 
 

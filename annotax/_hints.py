@@ -258,6 +258,15 @@ def take_apart(hint: Any) -> tuple[Any, tuple[Marker, ...]]:
         hint = opened
 
 
+def has_hole(hint: Any) -> bool:
+    """Whether a name somewhere in the hint could not be found."""
+    if hint is HOLE:
+        return True
+    if is_plain_class(hint) or get_origin(hint) in (None, Literal):
+        return False
+    return any(map(has_hole, (part for part in get_args(hint) if not isinstance(part, list))))
+
+
 def is_plain_class(hint: Any) -> bool:
     """Whether the hint is a class and nothing more, so that there is nothing in it to look for."""
     return isinstance(hint, type) and not isinstance(hint, types.GenericAlias)

@@ -22,6 +22,7 @@ from annotax._fields import outline
 from annotax._hints import may_hold_fields
 from annotax._markers import Static
 from annotax._normal import named_as
+from annotax._tracebacks import shortens
 from annotax._tree import describe, flatten, is_traceable, leaves_with_paths
 
 T = TypeVar("T")
@@ -115,6 +116,7 @@ def impose(value: Any, spec: Any, contract: Contract, path: str, *, fields: bool
     return flatten(value)[1].unflatten(laid_out)
 
 
+@shortens
 def shard(tree: T, mesh: Mesh) -> T:
     """Place a tree on the devices of a mesh, as the markers on its fields say.
 

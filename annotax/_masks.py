@@ -10,11 +10,13 @@ import jax
 from annotax._errors import AnnotaxError, DifferentiationError, message
 from annotax._fields import outline, place_at
 from annotax._paths import Path, parse_relative
+from annotax._tracebacks import shortens
 from annotax._tree import describe, flatten, is_differentiable
 
 T = TypeVar("T")
 
 
+@shortens
 def mask(tree: T, *, wrt: str | Sequence[str] | None = None) -> T:
     """Which leaves of a tree have a gradient: the tree with `True` at those and `False` at the others.
 
@@ -42,6 +44,7 @@ def mask(tree: T, *, wrt: str | Sequence[str] | None = None) -> T:
     return cast("T", structure.unflatten(_trained(tree, leaves, wrt, "mask")))
 
 
+@shortens
 def partition(tree: T, *, wrt: str | Sequence[str] | None = None) -> tuple[T, T]:
     """Split a tree into what is trained and the rest.
 
@@ -70,6 +73,7 @@ def partition(tree: T, *, wrt: str | Sequence[str] | None = None) -> tuple[T, T]
     return structure.unflatten(first), structure.unflatten(second)
 
 
+@shortens
 def combine(*trees: T) -> T:
     """Join what `annotax.partition` has split.
 

@@ -30,7 +30,7 @@ def explain_error(error: Exception, contract: Contract, slots: Sequence[Any]) ->
     """
     if isinstance(error, AnnotaxError):
         return
-    for note in (_deleted, _not_concrete, _no_scalar):
+    for note in (_deleted, _donated_twice, _not_concrete, _no_scalar):
         text = note(error, contract, slots)
         # A function that calls another one sees the error after it; the innermost knows best.
         if text is not None and not any("  fix  " in known for known in getattr(error, "__notes__", ())):
@@ -51,6 +51,25 @@ def _deleted(error: Exception, contract: Contract, slots: Sequence[Any]) -> str 
         contract.where,
         f"deleted before this call, by a donation it seems: {', '.join(gone)}",
         fix="use what that call returned, or drop Donate there",
+    )
+
+
+def _donated_twice(error: Exception, contract: Contract, slots: Sequence[Any]) -> str | None:
+    """Name the arguments that are one array."""
+    if "donate the same buffer twice" not in str(error):
+        return None
+    paths: dict[int, list[str]] = {}
+    for parameter, slot in zip(contract, slots, strict=True):
+        for path, leaf in leaves_with_paths(parameter.name, slot):
+            if isinstance(leaf, jax.Array) and not is_tracer(leaf):
+                paths.setdefault(id(leaf), []).append(path)
+    twice = [" and ".join(same) for same in paths.values() if len(same) > 1]
+    if not twice:
+        return None
+    return message(
+        contract.where,
+        f"one array is donated twice, as {'; as '.join(twice)}",
+        fix="pass a copy, jnp.copy(x), or drop Donate from all but one",
     )
 
 
@@ -113,18 +132,30 @@ def _hint(parameter: Parameter) -> str:
 
 
 _NO_SCALAR = re.compile(r"Gradient only defined for scalar-output functions\. Output (.*)", re.DOTALL)
+_NO_FLOAT = re.compile(r"\S+ requires real-valued outputs .*?, but got (\w+)", re.DOTALL)
 
 
 def _no_scalar(error: Exception, contract: Contract, slots: Sequence[Any]) -> str | None:
     """Say what a loss has to return."""
     told = _NO_SCALAR.match(str(error))
+    if told is not None:
+        got = told[1].strip().removesuffix(".").removeprefix("had shape: ").removeprefix("was ")
+        return message(
+            contract.where,
+            "grad needs a function that returns one scalar",
+            got=f"an output of shape {got}" if "had shape" in told[1] else got.partition("\n")[0],
+            fix="return a scalar, as by jnp.mean; mark what comes beside it Aux, `-> tuple[Array, Aux[Metrics]]`; "
+            "or take annotax.jacrev",
+        )
+    told = _NO_FLOAT.match(str(error))
     if told is None:
         return None
-    got = told[1].strip().removesuffix(".").removeprefix("had shape: ").removeprefix("was ")
+    is_complex = told[1].startswith("complex")
     return message(
         contract.where,
-        "grad needs a function that returns one scalar",
-        got=f"an output of shape {got}" if "had shape" in told[1] else got.partition("\n")[0],
-        fix="return a scalar, as by jnp.mean; mark what comes beside it Aux, `-> tuple[Array, Aux[Metrics]]`; "
-        "or take annotax.jacrev",
+        "grad needs a function that returns a real floating-point scalar",
+        got=told[1],
+        fix="return a real number, as by jnp.abs, or pass holomorphic=True"
+        if is_complex
+        else "return a float, as by .astype(float); of whole numbers there is no gradient",
     )

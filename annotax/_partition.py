@@ -128,6 +128,11 @@ class Partition:
             arguments[i] = tuple(leaves)
         return self._last, arguments
 
+    def constants(self, slots: Sequence[Any]) -> dict[int, list[bool]]:
+        """For each slot that holds constants where nothing marks it static: which of its leaves are traced."""
+        inner = [i for i in range(len(slots)) if i not in self.marked]
+        return {i: self.traced(i, slots[i]) for i in inner if i in self.inferred or self._is_mixed(i, slots[i])}
+
     def fit(self, structures: Structures, slots: Sequence[Any]) -> bool:
         """Whether structures split values just where they have to be split."""
         known = dict(structures)

@@ -16,6 +16,7 @@ from annotax._checks import why_not_constant
 from annotax._errors import MarkerError, StaticValueError, message
 from annotax._fields import Field, fields_of, where
 from annotax._markers import Static
+from annotax._tracebacks import shortens
 from annotax._tree import describe
 
 C = TypeVar("C", bound=type)
@@ -49,6 +50,7 @@ def pytree(
 ) -> Callable[[C], C]: ...
 
 
+@shortens
 def pytree(cls: Any = None, /, **options: bool) -> Any:
     """Make a class a frozen dataclass and a pytree; fields marked `Static` are part of its structure.
 
@@ -87,7 +89,7 @@ def pytree(cls: Any = None, /, **options: bool) -> Any:
         >>> loss(Layer(jnp.ones(2), jnp.ones(2)), jnp.ones(2))
         Layer(weights=Array([1., 1.], dtype=float32), scale=None, power=1)
     """
-    return functools.partial(_made, options=options) if cls is None else _made(cls, options)
+    return shortens(functools.partial(_made, options=options)) if cls is None else _made(cls, options)
 
 
 def _made(cls: Any, options: Mapping[str, bool]) -> Any:

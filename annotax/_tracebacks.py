@@ -2,18 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 import os
 import types
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import jax
 import jaxlib
+
+from annotax._errors import AnnotaxError
 
 _HIDDEN: tuple[str, ...] = (
     "<annotax ",  # generated
     *(os.path.dirname(os.path.abspath(file)) + os.sep for file in (__file__, jax.__file__, jaxlib.__file__ or "")),
 )
+
+_BETWEEN = (functools.__file__, contextlib.__file__)
+"""Python's own, which stand between ours."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def shortens(function: F) -> F:
+    """Have the errors of annotax that leave a public function show the user's frames alone."""
+
+    @functools.wraps(function)
+    def shortening(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except AnnotaxError as error:
+            shorten(error)
+            raise
+
+    return cast(F, shortening)
 
 
 def shorten(error: BaseException) -> None:
@@ -25,9 +49,11 @@ def shorten(error: BaseException) -> None:
     if config.jax_traceback_filtering == "off":
         return
     entries: list[types.TracebackType] = []
-    entry = error.__traceback__
+    entry, is_hidden = error.__traceback__, False
     while entry is not None:
-        if not entry.tb_frame.f_code.co_filename.startswith(_HIDDEN):
+        file = entry.tb_frame.f_code.co_filename
+        is_hidden = file.startswith(_HIDDEN) or (is_hidden and file in _BETWEEN)
+        if not is_hidden:
             entries.append(entry)
         entry = entry.tb_next
     shortened: types.TracebackType | None = None

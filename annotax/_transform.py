@@ -14,6 +14,8 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, TypeVar, cast
 
+import jax
+
 from annotax._checks import (
     TypeChecker,
     TypeCheckerOption,
@@ -22,13 +24,14 @@ from annotax._checks import (
     resolve_typechecker,
     result_check,
 )
-from annotax._contract import Contract, read
-from annotax._errors import AnnotaxError
+from annotax._contract import Contract, filled, read
+from annotax._errors import AnnotaxError, StaticValueError
 from annotax._layout import lay_out
 from annotax._normal import MEMO, PIPELINE, as_slots, make_binder, make_core, make_face
 from annotax._notes import explain_error
 from annotax._signature import Callee, callee
-from annotax._tracebacks import shorten
+from annotax._source import Writer
+from annotax._tracebacks import shorten, shortens
 from annotax._traces import History, Traces
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -119,6 +122,41 @@ class Transform:
         """What JAX is given, by the name of JAX's own argument, for `explain`."""
         return {}
 
+    def facts(self, contract: Contract, slots: Sequence[Any]) -> Mapping[str, str]:
+        """What becomes of the values of one call, by path (`"params['w']"`), for `explain`."""
+        return {}
+
+    def inside(self, contract: Contract, slots: Sequence[Any]) -> Sequence[Any]:
+        """The slots of one call as the function inside sees them, abstract where it sees parts of them."""
+        return slots
+
+    def write(self, writer: Writer, inner: str, contract: Contract, slots: Sequence[Any]) -> str:
+        """Write what this transform does to one call, in JAX alone.
+
+        Arguments:
+            writer: Takes the lines.
+            inner: The name of the function of slots to transform.
+            contract: What the slots are.
+            slots: The values of the call, as this transform sees them.
+
+        Returns:
+            The name of the transformed function of slots.
+        """
+        name = getattr(self, "name", "")
+        if not hasattr(jax, name):
+            return self.write_applied(writer, inner, contract)
+        transformed = writer.new(f"{name}_{inner}")
+        writer.write(f"{transformed} = jax.{name}({inner}{writer.options(self.given(contract))})")
+        return transformed
+
+    def write_applied(self, writer: Writer, inner: str, contract: Contract) -> str:
+        """Write this transform as itself, where JAX alone has no words for it: one of the user's own, a rule."""
+        transformed = writer.new(f"transformed_{inner}")
+        step, of = writer.bind(type(self).__name__, self), writer.bind("contract", contract)
+        writer.write(f"{transformed} = {step}.apply({inner}, {of})[0]")
+        return transformed
+
+    @shortens
     def __call__(self, function: F) -> F:
         """Decorate a function with this one transform."""
         return decorate(function, (self,))
@@ -129,7 +167,7 @@ def makes(kind: type[Transform]) -> Callable[[F], F]:
 
     def tie(decorator: F) -> F:
         decorator.__annotax_transform__ = kind  # type: ignore[attr-defined]
-        return decorator
+        return shortens(decorator)
 
     return tie
 
@@ -150,6 +188,7 @@ def _as_transform(given: Any) -> Transform:
     )
 
 
+@shortens
 def transform(*transforms: Any, typechecker: TypeCheckerOption = DEFAULT) -> Callable[[F], F]:
     """Apply several transforms to a function, each told about it by its type hints.
 
@@ -177,6 +216,7 @@ def transform(*transforms: Any, typechecker: TypeCheckerOption = DEFAULT) -> Cal
     """
     steps = tuple(_as_transform(given) for given in transforms)
 
+    @shortens
     def decorator(function: F) -> F:
         return decorate(function, steps, typechecker)
 
@@ -248,17 +288,27 @@ class Pipeline:
     """
 
     def __init__(
-        self, given: Callable[..., Any], transforms: tuple[Transform, ...], typechecker: TypeCheckerOption
+        self,
+        given: Callable[..., Any],
+        transforms: tuple[Transform, ...],
+        typechecker: TypeCheckerOption,
+        *,
+        shared: bool = True,
     ) -> None:
         self.given = given
         self.transforms = transforms
         self.typechecker: TypeCheckerOption = typechecker
         self.callee: Callee = callee(given, is_face=is_face)
-        self._memo = _memo(self.callee)
+        self._memo = _memo(self.callee) if shared else _Memo()
         self._prepared: dict[str, Any] = {}
+        _ = self.checker  # an option that is none raises here
         self.contract = self._read(final=False)
         if self.contract.pending is None:
             self._check()
+
+    def alone(self) -> Pipeline:
+        """The same pipeline, sharing nothing, so that what it traces leaves no mark on this one."""
+        return Pipeline(self.given, self.transforms, self.typechecker, shared=False)
 
     def __reduce__(self) -> Any:
         return Pipeline, (self.given, self.transforms, self.typechecker)
@@ -314,6 +364,7 @@ class Pipeline:
         if self.contract.pending is not None:
             self.contract = self._read(final=True)
             self._check()
+        self.contract = filled(self.contract, self.callee)
         return self.contract
 
     @functools.cached_property
@@ -375,10 +426,10 @@ class Pipeline:
         methods = (*own, *(name for step in self.transforms for name in step.kept_methods))
         attributes: dict[str, Any] = {method: functools.partial(self.method, method) for method in methods}
         if any("lower" in step.methods for step in self.transforms):  # something compiles
-            attributes["traces"] = Traces(self._history)
+            attributes["traces"] = Traces(self.history)
         return make_face(self.callee, first_call, self.refused, self.careful, {PIPELINE: self, **attributes})
 
-    def _history(self) -> History | None:
+    def history(self) -> History | None:
         """The traces of the outermost step that compiles, once it is built."""
         if "built" not in self.__dict__:
             return None
@@ -415,10 +466,18 @@ class Pipeline:
         """Whether the fast entry failed for the values that it was given, so that `careful` may do better."""
         entry = getattr(self.core, "entry", None) if "built" in self.__dict__ else None
         called = _caller_globals().values()
-        if entry is not None and any(value is entry for value in called) and self.core.refused(slots):
+        if entry is not None and any(value is entry for value in called) and self._is_refused(error, slots):
             return True
         self._explain(error, slots)
         return False
+
+    def _is_refused(self, error: Exception, slots: tuple[Any, ...]) -> bool:
+        if isinstance(error, AnnotaxError) and not isinstance(error, StaticValueError):
+            return False  # it has said all
+        try:
+            return bool(self.core.refused(slots))
+        except AnnotaxError as problem:
+            raise problem from None
 
     def _explain(self, error: Exception, slots: tuple[Any, ...]) -> None:
         """Have an error that goes to the user say what annotax knows, and show the user's frames."""

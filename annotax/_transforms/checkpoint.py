@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar, cast, overload
 
@@ -12,6 +12,7 @@ from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract
 from annotax._markers import Static
 from annotax._partition import Partition, holding, with_structures
+from annotax._source import Writer
 from annotax._transform import DEFAULT, Transform, makes
 from annotax._tree import release
 
@@ -36,6 +37,18 @@ class Checkpoint(Transform):
         """The arguments of `jax.checkpoint`."""
         policy = {} if self.policy is None else {"policy": self.policy}
         return {"static_argnums": contract.indices(Static), "prevent_cse": self.prevent_cse, **policy}
+
+    def write(self, writer: Writer, inner: str, contract: Contract, slots: Sequence[Any]) -> str:
+        """`jax.checkpoint`, of the arrays alone where the values hold more than that."""
+        constants = Partition(contract).constants(slots)
+        if not constants and all(writer.returned):
+            return super().write(writer, inner, contract, slots)
+        given = dict(self.given(contract))
+        given["static_argnums"] = tuple(i for i in given["static_argnums"] if i not in constants)
+        name = writer.new(f"checkpoint_{inner}")
+        options = writer.options(given)
+        writer.with_constants(name, inner, constants, lambda of: f"jax.checkpoint({of}{options})", writer.returned)
+        return name
 
     def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
         """Wrap the core."""

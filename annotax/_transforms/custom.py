@@ -20,6 +20,7 @@ from annotax._differentiation import marked_to_differentiate
 from annotax._errors import AnnotaxError, MarkerError, message
 from annotax._markers import Static
 from annotax._partition import Partition, Structures, with_structures
+from annotax._source import Writer
 from annotax._transform import DEFAULT, Pipeline, Transform, makes
 from annotax._tree import Structure
 
@@ -72,6 +73,10 @@ class _CustomRule(Transform):
                     )
                 )
         self.rules.update(rules)
+
+    def write(self, writer: Writer, inner: str, contract: Contract, slots: Sequence[Any]) -> str:
+        """Itself: the rule is the user's."""
+        return self.write_applied(writer, inner, contract)
 
     def _rule(self, name: str, contract: Contract) -> Callable[..., Any]:
         if name in self.rules:
@@ -139,6 +144,7 @@ class CustomVjp(_CustomRule):
 
     def defvjp(self, pipeline: Pipeline, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
         """Set the two halves of the rule; see `custom_vjp`."""
+        _check_forward(pipeline, fwd)
         self._set(pipeline, "defvjp", fwd=fwd, bwd=bwd)
 
     def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
@@ -220,6 +226,33 @@ def _call(function: Callable[..., Any], contract: Contract, slots: Sequence[Any]
             case _:
                 args.append(slot)
     return function(*args, **kwargs)
+
+
+def _check_forward(pipeline: Pipeline, rule: Callable[..., Any]) -> None:
+    """See that `fwd` can be called as the function is.
+
+    Raises:
+        MarkerError: If it cannot.
+    """
+    contract = pipeline.contract
+    empty: dict[Any, Any] = {SignatureParameter.VAR_POSITIONAL: (), SignatureParameter.VAR_KEYWORD: {}}
+    try:
+        _call(inspect.signature(rule).bind, contract, [empty.get(parameter.kind) for parameter in contract])
+    except ValueError:  # it has no signature that Python knows of
+        return
+    except TypeError as error:
+        problem = str(error)
+    else:
+        return
+    raise MarkerError(
+        message(
+            contract.where,
+            "defvjp was given a fwd that cannot be called as the function is",
+            got=f"{getattr(rule, '__name__', 'fwd')}{inspect.signature(rule)}: {problem}",
+            expected=f"the parameters of the function, by their own kinds: {', '.join(contract.names)}",
+            fix=f"write def fwd{pipeline.callee.signature.replace(return_annotation=inspect.Signature.empty)}",
+        )
+    )
 
 
 def _names_taken(function: Callable[..., Any]) -> frozenset[str] | None:

@@ -54,6 +54,14 @@ class ValueAndGrad(Differentiation):
 
         return returned_and_gradient, self.check(contract)
 
+    def written(self, options: str) -> str:
+        """The line that sets `found` and `returned`."""
+        return f"    (_, returned), found = jax.value_and_grad(of_moving, has_aux=True{options})(moving)"
+
+    def returned_text(self, aux: str) -> str:
+        """What is returned, as source."""
+        return "returned, restored(found)"
+
 
 @overload
 def grad(

@@ -43,6 +43,8 @@ from annotax._partition import (
     slot_holds_traceable,
     with_structures,
 )
+from annotax._source import Writer
+from annotax._tracebacks import shortens
 from annotax._traces import History
 from annotax._transform import DEFAULT, Pipeline, Transform, makes, unpickled_entry
 from annotax._tree import Constant, describe, is_tracer, release
@@ -95,6 +97,18 @@ class Jit(Transform):
             "donate_argnums": self._donated(contract),
             **{name: dict(value) if name == "compiler_options" else value for name, value in self.options},
         }
+
+    def write(self, writer: Writer, inner: str, contract: Contract, slots: Sequence[Any]) -> str:
+        """`jax.jit`, of the arrays alone where the values hold more than that."""
+        constants = Partition(contract).constants(slots)
+        if not constants and all(writer.returned):
+            return super().write(writer, inner, contract, slots)
+        given = dict(self.given(contract))
+        given["static_argnums"] = tuple(i for i in given["static_argnums"] if i not in constants)
+        name = writer.new(f"jit_{inner}")
+        options = writer.options(given)
+        writer.with_constants(name, inner, constants, lambda of: f"jax.jit({of}{options})", writer.returned)
+        return name
 
     def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
         """Compile the core."""
@@ -431,6 +445,7 @@ class Compiled(_Stage):
         StaticValueError: At a call with another static value than it was compiled for.
     """
 
+    @shortens
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return release(self._annotax_stage(*self._annotax_call.arguments(args, kwargs)))
 

@@ -12,6 +12,7 @@ import jax
 from annotax._contract import Contract
 from annotax._differentiation import Differentiated, Differentiation, Moving, Skeleton
 from annotax._errors import DifferentiationError, message
+from annotax._tracebacks import shortens
 from annotax._transform import Pipeline, pipeline_for
 
 
@@ -104,6 +105,7 @@ class _Pushforward:
         return push(self.skeleton.taken(tangents))
 
 
+@shortens
 def vjp(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
     """The value of a function and the pullback of its derivative there, as `jax.vjp`.
 
@@ -138,6 +140,7 @@ def vjp(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[Any
     return point.with_aux((result, point.pullback(pull), *aux))
 
 
+@shortens
 def linearize(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
     """The value of a function and its derivative there as a linear function, as `jax.linearize`.
 
@@ -171,6 +174,7 @@ def linearize(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tup
     return point.with_aux((result, point.pushforward(push), *aux))
 
 
+@shortens
 def jvp(
     function: Callable[..., Any],
     primals: Sequence[Any] | Mapping[str, Any],

@@ -17,6 +17,7 @@ from annotax._hints import may_hold_fields
 from annotax._layout import check_axes, check_spec, impose, map_specs, spec_of, specs_of_leaves
 from annotax._markers import Static
 from annotax._partition import Partition
+from annotax._source import Writer
 from annotax._transform import DEFAULT, Transform, makes
 from annotax._transforms.jit import compiled_core
 from annotax._tree import Structure, flatten
@@ -75,6 +76,20 @@ class ShardMap(Transform):
         if spec is not None or result.components is None:
             return REPLICATED if spec is None else spec
         return tuple(map(self._out_specs, result.components))
+
+    def write(self, writer: Writer, inner: str, contract: Contract, slots: Sequence[Any]) -> str:
+        """`jax.shard_map` under `jax.jit`, or the function itself where there is no mesh."""
+        if self.mesh is None and jax.sharding.get_abstract_mesh().empty:
+            return inner
+        speaks = any(specs_of_leaves(slot, None) is not None for slot in slots) or says(
+            contract.result.hint, PartitionSpec
+        )
+        if speaks or contract.indices(Static) or Partition(contract).is_mixed(slots):
+            return self.write_applied(writer, inner, contract)
+        mapped = super().write(writer, inner, contract, slots)
+        compiled = writer.new(f"jit_{mapped}")
+        writer.write(f"{compiled} = jax.jit({mapped})")
+        return compiled
 
     def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
         """Run the core once for each device, always compiled: uncompiled a call takes a thousand times as long."""

@@ -12,10 +12,12 @@ from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Result
 from annotax._markers import Static
 from annotax._partition import Partition, holding, with_structures
+from annotax._tracebacks import shortens
 from annotax._transform import DEFAULT, Transform, makes, pipeline_for
 from annotax._tree import release
 
 
+@shortens
 def eval_shape(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """The shapes and dtypes of what a function returns, without computing it, as `jax.eval_shape`.
 
