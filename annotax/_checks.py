@@ -306,6 +306,7 @@ _ACCEPTS: dict[Any, tuple[Any, ...]] = {
 
 _PROMOTED: dict[Any, tuple[type, ...]] = {float: (int, float), complex: (int, float, complex)}
 
+_SETS = (set, frozenset, collections.abc.Set, collections.abc.MutableSet)
 _SEQUENCES = (list, collections.deque, collections.abc.Sequence, collections.abc.MutableSequence,
               collections.abc.Iterable, collections.abc.Collection)  # fmt: skip
 
@@ -337,6 +338,11 @@ def make_check(hint: Any, checker: TypeChecker, *, traced: bool) -> Check | None
         return _sequence(base, cast(type, origin), make(arguments[0]))
     if origin is tuple and arguments:
         return _tuple(base, make)
+    # Not left to beartype, which would take a class that a notebook defines anew for the one of that name before.
+    if origin is type and arguments and isinstance(arguments[0], type):
+        return _subclass(base, arguments[0])
+    if origin in _SETS and arguments:
+        return _set(base, cast("type", origin), make(arguments[0]))
     if isinstance(origin, type) and issubclass(origin, collections.abc.Mapping) and len(arguments) == 2:
         return _mapping(base, cast("type", origin), *map(make, arguments))
     if traced and is_jaxtyping_class(base) and _number_or_numpy(getattr(base, "leaftype", None)):
@@ -600,6 +606,23 @@ def _required(hint: Any) -> Any:
     """The type of an item, without `Required` and the like."""
     outer = (typing_extensions.Required, typing_extensions.NotRequired, typing_extensions.ReadOnly)
     return get_args(hint)[0] if get_origin(hint) in outer else hint
+
+
+def _subclass(hint: Any, of: type) -> Check:
+    def check(value: Any, path: str) -> Misfit | None:
+        return None if isinstance(value, type) and issubclass(value, of) else Misfit(path, hint, value)
+
+    return check
+
+
+def _set(hint: Any, origin: type, item: Check | None) -> Check:
+    def check(value: Any, path: str) -> Misfit | None:
+        if not isinstance(value, origin):
+            return Misfit(path, hint, value)
+        items: Any = value
+        return None if item is None else _first(item(inner, f"an item of {path}") for inner in items)
+
+    return check
 
 
 def _first(misfits: typing.Iterable[Misfit | None]) -> Misfit | None:

@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, NamedTuple, cast
 
 import jax
 
@@ -123,9 +122,9 @@ class Differentiation(Transform):
         moves = [part.moves for part in moving.parts]
         structures = writer.bind("structures", tuple(part.structure for part in moving.parts))
         given = {name: value for name, value in self.given(contract).items() if name not in ("argnums", "has_aux")}
-        leaves_class = writer.bind(
-            "Moving", collections.namedtuple("Moving", [f"leaf_{i}" for i in range(len(places))])
-        )
+        # One for each leaf that moves; a class of its own, to be found in a derivative however deep it is nested.
+        fields = [(f"leaf_{i}", Any) for i in range(len(places))]
+        leaves_class = writer.bind("Moving", NamedTuple("Moving", fields))  # type: ignore[misc]
         name = writer.new(f"{self.name}_{inner}")
         merged = [f"{slot}_" if i in indices else slot for i, slot in enumerate(writer.slots)]
         aux = (
@@ -212,6 +211,10 @@ class Differentiation(Transform):
                 )
             )
         return chosen, isinstance(self.wrt, (int, str))
+
+    def names(self, contract: Contract) -> tuple[str, ...]:
+        """What is differentiated, as a person would name it."""
+        return tuple(contract.names[part.index] + show(part.path) for part in self.selected(contract)[0])
 
     def auxiliary(self, contract: Contract) -> tuple[int, ...]:
         """The positions of the auxiliary components in what the function returns; none: it returns just the value."""

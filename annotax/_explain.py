@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, cast
 import jax
 
 from annotax._contract import Contract, Role
+from annotax._differentiation import Differentiation
 from annotax._donation import reuses
 from annotax._errors import AnnotaxError
 from annotax._hints import show
@@ -278,7 +279,8 @@ def _transform_rows(pipeline: Pipeline) -> Iterator[Row]:
     for step, contract in reversed(list(pipeline.contracts(build=True))):
         name = getattr(step, "name", type(step).__name__)
         for option, value in step.given(contract).items():
-            yield name, f"{option}={value!r}", ", ".join(_names(contract, option, value))
+            names = step.names(contract) if option == "argnums" and isinstance(step, Differentiation) else None
+            yield name, f"{option}={value!r}", ", ".join(_names(contract, option, value) if names is None else names)
             name = ""
         if name:
             yield name, "", ""

@@ -92,7 +92,9 @@ def combine(*trees: T) -> T:
         {'name': 'a', 'w': 1.5}
     """
     if not trees:
-        raise TypeError("combine() takes one tree at least")
+        raise AnnotaxError(
+            message("annotax.combine", "there is nothing to combine", fix="pass what annotax.partition has returned")
+        )
     # Walked anew each time: to find a plan kept for two structures they would be compared, which takes longer.
     leaves, structure = cast("Any", jax.tree).flatten(trees[0], is_leaf=_is_none)
     for tree in trees[1:]:

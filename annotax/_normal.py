@@ -139,7 +139,9 @@ def make_face(
         f"{prefix}Exception": Exception,
     }
     face = _with_defaults(_generate(callee.where, "face", names, write, namespace), callee)
-    face.__dict__ = _Attributes(face.__dict__, attributes)
+    # beartype, above a decorator of ours or in an import hook, takes a function with this attribute for one of its own
+    # and returns it as it is: the hints are checked, and do not describe what a transformed function takes and returns.
+    face.__dict__ = _Attributes(face.__dict__, {**attributes, "__beartype_wrapper": True})
     return face
 
 

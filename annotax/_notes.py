@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from inspect import Parameter as SignatureParameter
-from typing import Any
+from typing import Any, get_origin
 
 import jax
 import numpy as np
@@ -84,6 +84,12 @@ def _not_concrete(error: Exception, contract: Contract, slots: Sequence[Any]) ->
     kinds = (jax.errors.ConcretizationTypeError, jax.errors.TracerIntegerConversionError,
              jax.errors.TracerArrayConversionError)  # fmt: skip
     text = str(error)
+    if isinstance(error, jax.errors.NonConcreteBooleanIndexError):
+        return message(
+            contract.where,
+            "the size of a traced array would depend on the values of a mask",
+            fix="keep the size, by jnp.where(mask, x, 0), or give it, by x[jnp.where(mask, size=n)]",
+        )
     if not isinstance(error, kinds) and not text.startswith(_NEEDS_VALUE):
         return None
     told = _ARGUMENTS.search(f"{text}\n")
@@ -100,8 +106,8 @@ def _not_concrete(error: Exception, contract: Contract, slots: Sequence[Any]) ->
         return None
     names = " and ".join(parameter.name for parameter, _ in traced)
     are_used = f"arguments {names} are used" if len(traced) > 1 else f"argument {names} is used"
-    can_be_static = [parameter for parameter, slot in traced if _is_whole_number(slot)]
-    marked = ", ".join(f"`{p.name}: Static[{_hint(p)}]`" for p in can_be_static)
+    can_be_static = [(parameter, slot) for parameter, slot in traced if _is_whole_number(slot)]
+    marked = ", ".join(f"`{p.name}: Static[{_hint(p, s)}]`" for p, s in can_be_static)
     instead = "choose by jnp.where or jax.lax.cond, loop by jax.lax.fori_loop"
     return message(
         contract.where,
@@ -117,17 +123,18 @@ def _is_meant_for_python(parameter: Parameter) -> bool:
 
 
 def _is_whole_number(slot: Any) -> bool:
+    if isinstance(slot, (tuple, list)):
+        return all(map(_is_whole_number, cast("Any", slot)))
     if not is_traceable(slot) or np.ndim(slot):
         return False
-    return (
-        isinstance(slot, int)
-        or np.issubdtype(getattr(slot, "dtype", float), np.integer)
-        or (getattr(slot, "dtype", None) == np.bool_)
-    )
+    dtype: Any = getattr(slot, "dtype", type(slot))
+    return bool(np.issubdtype(dtype, np.integer) or np.issubdtype(dtype, np.bool_))
 
 
-def _hint(parameter: Parameter) -> str:
+def _hint(parameter: Parameter, slot: Any) -> str:
     hint = without_metadata(parameter.hint)
+    if isinstance(slot, (tuple, list)):
+        return show(hint) if get_origin(hint) is tuple else "tuple[int, ...]"
     return show(hint) if hint in (int, bool) else "int"
 
 
@@ -139,11 +146,12 @@ def _no_scalar(error: Exception, contract: Contract, slots: Sequence[Any]) -> st
     """Say what a loss has to return."""
     told = _NO_SCALAR.match(str(error))
     if told is not None:
-        got = told[1].strip().removesuffix(".").removeprefix("had shape: ").removeprefix("was ")
+        shape = re.search(r"had shape: (\(.*?\))", told[1])
+        got = told[1].strip().removesuffix(".").removeprefix("was ").partition("\n")[0]
         return message(
             contract.where,
             "grad needs a function that returns one scalar",
-            got=f"an output of shape {got}" if "had shape" in told[1] else got.partition("\n")[0],
+            got=got if shape is None else f"an output of shape {shape[1]}",
             fix="return a scalar, as by jnp.mean; mark what comes beside it Aux, `-> tuple[Array, Aux[Metrics]]`; "
             "or take annotax.jacrev",
         )

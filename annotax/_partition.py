@@ -178,6 +178,18 @@ class Partition:
             )
 
 
+def difference(contract: Contract, old: Structures, new: Structures) -> tuple[str, Any, Any] | None:
+    """The first constant inside the arguments that is not the same in both: where it is, what it was, what it is."""
+    for (i, before), (j, after) in zip(old, new, strict=False):
+        if i != j or before.treedef != after.treedef:
+            continue
+        paths = [path for path, _ in leaves_with_paths(contract.names[i], before.treedef.unflatten(before.constants))]
+        for path, was, now in zip(paths, before.constants, after.constants, strict=False):
+            if was != now and was is not None and now is not None:
+                return path, was.value, now.value
+    return None
+
+
 def holding(core: Callable[..., Any], contract: Contract) -> Callable[..., Any]:
     """The core with a result that JAX can return though functions or strings are in it; `release` takes them out."""
 

@@ -51,7 +51,8 @@ def parse(text: str) -> tuple[str, Path]:
                 raise ValueError("it has something else than names, .names and [keys]")
             node = node.value
     except (SyntaxError, ValueError) as error:
-        raise ValueError(f"{text!r} is no path such as 'model.layers[0].bias': {error}") from None
+        why = error.msg if isinstance(error, SyntaxError) else str(error)
+        raise ValueError(f"{text!r} is no path such as 'model.layers[0].bias': {why}") from None
     return node.id, tuple(reversed(steps))
 
 

@@ -60,6 +60,8 @@ def shorten(error: BaseException) -> None:
     for entry in reversed(entries):
         shortened = types.TracebackType(shortened, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
     error.__traceback__ = shortened
+    if isinstance(error, AnnotaxError) and type(error.__cause__).__name__ == "JaxStackTraceBeforeTransformation":
+        error.__cause__ = None  # it repeats the message, with the frames of JAX
 
 
 def stack_level() -> int:

@@ -40,11 +40,13 @@ class Checkpoint(Transform):
 
     def write(self, writer: Writer, inner: str, contract: Contract, slots: Sequence[Any]) -> str:
         """`jax.checkpoint`, of the arrays alone where the values hold more than that."""
+        given = dict(self.given(contract))
+        static: tuple[int, ...] = given["static_argnums"]
         constants = Partition(contract).constants(slots)
+        constants = {i: traced for i, traced in constants.items() if any(traced) or i not in static}
         if not constants and all(writer.returned):
             return super().write(writer, inner, contract, slots)
-        given = dict(self.given(contract))
-        given["static_argnums"] = tuple(i for i in given["static_argnums"] if i not in constants)
+        given["static_argnums"] = tuple(i for i in static if i not in constants)
         name = writer.new(f"checkpoint_{inner}")
         options = writer.options(given)
         writer.with_constants(name, inner, constants, lambda of: f"jax.checkpoint({of}{options})", writer.returned)

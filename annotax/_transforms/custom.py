@@ -21,6 +21,7 @@ from annotax._errors import AnnotaxError, MarkerError, message
 from annotax._markers import Static
 from annotax._partition import Partition, Structures, with_structures
 from annotax._source import Writer
+from annotax._tracebacks import shortens
 from annotax._transform import DEFAULT, Pipeline, Transform, makes
 from annotax._tree import Structure
 
@@ -142,6 +143,7 @@ class CustomVjp(_CustomRule):
     name: ClassVar[str] = "custom_vjp"
     kept_methods: ClassVar[tuple[str, ...]] = ("defvjp",)
 
+    @shortens
     def defvjp(self, pipeline: Pipeline, fwd: Callable[..., Any], bwd: Callable[..., Any]) -> None:
         """Set the two halves of the rule; see `custom_vjp`."""
         _check_forward(pipeline, fwd)
@@ -182,6 +184,7 @@ class CustomJvp(_CustomRule):
     name: ClassVar[str] = "custom_jvp"
     kept_methods: ClassVar[tuple[str, ...]] = ("defjvp",)
 
+    @shortens
     def defjvp(self, pipeline: Pipeline, rule: Callable[..., Any]) -> Callable[..., Any]:
         """Set the rule and return it; see `custom_jvp`."""
         self._set(pipeline, "defjvp", rule=rule)
@@ -228,6 +231,12 @@ def _call(function: Callable[..., Any], contract: Contract, slots: Sequence[Any]
     return function(*args, **kwargs)
 
 
+def _bare(signature: inspect.Signature) -> inspect.Signature:
+    """A signature without its hints."""
+    parameters = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
+    return signature.replace(parameters=parameters, return_annotation=inspect.Signature.empty)
+
+
 def _check_forward(pipeline: Pipeline, rule: Callable[..., Any]) -> None:
     """See that `fwd` can be called as the function is.
 
@@ -250,7 +259,7 @@ def _check_forward(pipeline: Pipeline, rule: Callable[..., Any]) -> None:
             "defvjp was given a fwd that cannot be called as the function is",
             got=f"{getattr(rule, '__name__', 'fwd')}{inspect.signature(rule)}: {problem}",
             expected=f"the parameters of the function, by their own kinds: {', '.join(contract.names)}",
-            fix=f"write def fwd{pipeline.callee.signature.replace(return_annotation=inspect.Signature.empty)}",
+            fix=f"write def fwd{_bare(pipeline.callee.signature)}",
         )
     )
 

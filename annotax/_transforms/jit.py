@@ -37,6 +37,7 @@ from annotax._markers import Axis, Diff, Donate, NoDiff, Static
 from annotax._normal import as_slots, make_encoder, named_as
 from annotax._partition import (
     Partition,
+    difference,
     holding,
     is_inferred,
     returnable_leaves,
@@ -100,11 +101,13 @@ class Jit(Transform):
 
     def write(self, writer: Writer, inner: str, contract: Contract, slots: Sequence[Any]) -> str:
         """`jax.jit`, of the arrays alone where the values hold more than that."""
+        given = dict(self.given(contract))
+        static: tuple[int, ...] = given["static_argnums"]
         constants = Partition(contract).constants(slots)
+        constants = {i: traced for i, traced in constants.items() if any(traced) or i not in static}
         if not constants and all(writer.returned):
             return super().write(writer, inner, contract, slots)
-        given = dict(self.given(contract))
-        given["static_argnums"] = tuple(i for i in given["static_argnums"] if i not in constants)
+        given["static_argnums"] = tuple(i for i in static if i not in constants)
         name = writer.new(f"jit_{inner}")
         options = writer.options(given)
         writer.with_constants(name, inner, constants, lambda of: f"jax.jit({of}{options})", writer.returned)
@@ -394,12 +397,16 @@ class _Call:
         static, traced = self.core.split_call(jitted, arguments)
         if static != self.static:
             wrong = next((name for name in {**static, **self.static} if static.get(name) != self.static.get(name)), "")
+            got = static[wrong].value if wrong in static else None
+            expected = self.static[wrong].value if wrong in self.static else None
+            if wrong == "" and got is not None and expected is not None:
+                wrong, expected, got = difference(self.core.contract, expected, got) or (wrong, expected, got)
             raise StaticValueError(
                 message(
                     self.core.contract.where,
                     f"compiled for another value of {wrong or 'what is static inside the arguments'}",
-                    got=describe(static[wrong].value) if wrong in static else None,
-                    expected=describe(self.static[wrong].value) if wrong in self.static else None,
+                    got=None if got is None else describe(got),
+                    expected=None if expected is None else describe(expected),
                     fix="lower and compile once for each static value, or call the function itself",
                 )
             )
