@@ -40,7 +40,7 @@ from annotax._hints import (
     without_metadata,
 )
 from annotax._markers import Static
-from annotax._tree import describe, is_traceable, is_tracer, leaves_with_paths
+from annotax._tree import describe, is_hashable, is_traceable, is_tracer, leaves_with_paths
 
 TypeChecker: TypeAlias = Callable[[Any, Any], str | None]
 """`check(value, hint)` returns why the value does not fit the hint, or `None` where it does."""
@@ -306,6 +306,7 @@ _ACCEPTS: dict[Any, tuple[Any, ...]] = {
 
 _PROMOTED: dict[Any, tuple[type, ...]] = {float: (int, float), complex: (int, float, complex)}
 
+_ANYTHING = (EMPTY, Any, HOLE, typing.Self, typing_extensions.Self)
 _SETS = (set, frozenset, collections.abc.Set, collections.abc.MutableSet)
 _SEQUENCES = (list, collections.deque, collections.abc.Sequence, collections.abc.MutableSequence,
               collections.abc.Iterable, collections.abc.Collection)  # fmt: skip
@@ -321,7 +322,10 @@ def make_check(hint: Any, checker: TypeChecker, *, traced: bool) -> Check | None
     """
     hint = take_apart(hint)[0]
     base = without_metadata(hint)
-    if hint is EMPTY or base is EMPTY or base is Any or base is HOLE or base in (typing.Self, typing_extensions.Self):
+    if any(base is anything for anything in _ANYTHING):
+        return None
+    is_plain = is_hashable(base)
+    if not is_plain and get_origin(base) in (None, Literal):  # no type at all
         return None
     make = functools.partial(make_check, checker=checker, traced=traced)
     if get_origin(hint) is Annotated:
@@ -329,9 +333,9 @@ def make_check(hint: Any, checker: TypeChecker, *, traced: bool) -> Check | None
     origin = get_origin(base)
     if origin is Union or origin is types.UnionType:
         return _union(base, [make(part) for part in get_args(base)])
-    if traced and base in _ACCEPTS:
+    if traced and is_plain and base in _ACCEPTS:
         return _number(base)
-    if base in _PROMOTED:
+    if is_plain and base in _PROMOTED:
         return _instance(base, _PROMOTED[base])
     arguments = get_args(base)
     if origin in _SEQUENCES and arguments:
@@ -339,7 +343,7 @@ def make_check(hint: Any, checker: TypeChecker, *, traced: bool) -> Check | None
     if origin is tuple and arguments:
         return _tuple(base, make)
     # Not left to beartype, which would take a class that a notebook defines anew for the one of that name before.
-    if origin is type and arguments and isinstance(arguments[0], type):
+    if origin is type and isinstance(arguments[0], type) and checker is beartype_checker:
         return _subclass(base, arguments[0])
     if origin in _SETS and arguments:
         return _set(base, cast("type", origin), make(arguments[0]))

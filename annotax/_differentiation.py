@@ -124,7 +124,7 @@ class Differentiation(Transform):
         given = {name: value for name, value in self.given(contract).items() if name not in ("argnums", "has_aux")}
         # One for each leaf that moves; a class of its own, to be found in a derivative however deep it is nested.
         fields = [(f"leaf_{i}", Any) for i in range(len(places))]
-        leaves_class = writer.bind("Moving", NamedTuple("Moving", fields))  # type: ignore[misc]
+        leaves_class = writer.bind("Moving", NamedTuple("Moving", fields))
         name = writer.new(f"{self.name}_{inner}")
         merged = [f"{slot}_" if i in indices else slot for i, slot in enumerate(writer.slots)]
         aux = (
@@ -301,9 +301,27 @@ class Differentiated:
 
             def value_first(*slots: Any) -> Any:
                 returned = core(*slots)
+                self._check_returned(returned)
                 return returned[value], returned
 
             self.value_first = named_as(value_first, core)
+
+    def _check_returned(self, returned: Any) -> None:
+        count = len(self.auxiliary) + 1
+        if isinstance(returned, (tuple, list)) and len(cast("Any", returned)) == count:
+            return
+        is_asked = self.step.has_aux is not None
+        raise DifferentiationError(
+            message(
+                self.contract.where,
+                f"{self.step.name}{'(has_aux=True)' if is_asked else ''} needs a function that returns "
+                f"{'a pair' if count == 2 else f'a tuple of {count}'}",
+                got=describe(returned).removeprefix("traced "),
+                expected="(value, aux)" if count == 2 else "the value and its auxiliary components",
+                because=None if is_asked else "its hint has components marked Aux",
+                fix="return a tuple, or drop has_aux" if is_asked else "return what the hint says, or correct the hint",
+            )
+        )
 
     def aux_of(self, returned: Any) -> Any:
         """The auxiliary components of what the function returned: bare if it is one, else a tuple."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from inspect import Parameter as SignatureParameter
-from typing import Any, get_origin
+from typing import Any, cast, get_origin
 
 import jax
 import numpy as np
@@ -31,7 +31,10 @@ def explain_error(error: Exception, contract: Contract, slots: Sequence[Any]) ->
     if isinstance(error, AnnotaxError):
         return
     for note in (_deleted, _donated_twice, _not_concrete, _no_scalar):
-        text = note(error, contract, slots)
+        try:
+            text = note(error, contract, slots)
+        except Exception:  # what cannot be explained is no reason to hide the error
+            continue
         # A function that calls another one sees the error after it; the innermost knows best.
         if text is not None and not any("  fix  " in known for known in getattr(error, "__notes__", ())):
             error.add_note(text)
@@ -127,7 +130,7 @@ def _is_whole_number(slot: Any) -> bool:
         return all(map(_is_whole_number, cast("Any", slot)))
     if not is_traceable(slot) or np.ndim(slot):
         return False
-    dtype: Any = getattr(slot, "dtype", type(slot))
+    dtype = np.result_type(slot)
     return bool(np.issubdtype(dtype, np.integer) or np.issubdtype(dtype, np.bool_))
 
 
@@ -147,11 +150,10 @@ def _no_scalar(error: Exception, contract: Contract, slots: Sequence[Any]) -> st
     told = _NO_SCALAR.match(str(error))
     if told is not None:
         shape = re.search(r"had shape: (\(.*?\))", told[1])
-        got = told[1].strip().removesuffix(".").removeprefix("was ").partition("\n")[0]
         return message(
             contract.where,
             "grad needs a function that returns one scalar",
-            got=got if shape is None else f"an output of shape {shape[1]}",
+            got="an output that is no array" if shape is None else f"an output of shape {shape[1]}",
             fix="return a scalar, as by jnp.mean; mark what comes beside it Aux, `-> tuple[Array, Aux[Metrics]]`; "
             "or take annotax.jacrev",
         )

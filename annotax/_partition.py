@@ -183,7 +183,8 @@ def difference(contract: Contract, old: Structures, new: Structures) -> tuple[st
     for (i, before), (j, after) in zip(old, new, strict=False):
         if i != j or before.treedef != after.treedef:
             continue
-        paths = [path for path, _ in leaves_with_paths(contract.names[i], before.treedef.unflatten(before.constants))]
+        numbered = before.treedef.unflatten(range(len(before.constants)))
+        paths = [path for path, _ in leaves_with_paths(contract.names[i], numbered)]
         for path, was, now in zip(paths, before.constants, after.constants, strict=False):
             if was != now and was is not None and now is not None:
                 return path, was.value, now.value

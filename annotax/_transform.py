@@ -7,6 +7,7 @@ that building the same pipeline twice gives the same compiled object. A decorato
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import types
@@ -503,7 +504,13 @@ class Pipeline:
         for step in self.transforms:
             if name in step.kept_methods:
                 return getattr(step, name)(self, *args, **kwargs)
-        return getattr(self.core, name)(self, args, kwargs)
+        try:
+            return getattr(self.core, name)(self, args, kwargs)
+        except Exception as error:
+            with contextlib.suppress(TypeError):  # the arguments are not those of the function
+                explain_error(error, self.contract, self.bind(*args, **kwargs))
+            shorten(error)
+            raise
 
 
 def first_call(*slots: Any) -> Any:

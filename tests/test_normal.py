@@ -382,8 +382,13 @@ def test_generated_source_can_be_shown_in_a_traceback():
     def step(x):
         raise ValueError("from the function")
 
-    with pytest.raises(ValueError, match="from the function") as info:
-        step(1.0)
+    before = jax.config.jax_traceback_filtering
+    jax.config.update("jax_traceback_filtering", "off")
+    try:
+        with pytest.raises(ValueError, match="from the function") as info:
+            step(1.0)
+    finally:
+        jax.config.update("jax_traceback_filtering", before)
     generated = [
         frame for frame in traceback.extract_tb(info.value.__traceback__) if frame.filename.startswith("<annotax")
     ]

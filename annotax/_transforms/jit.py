@@ -552,6 +552,12 @@ def jit(
         >>> repeat(jax.numpy.arange(2), times=3).tolist()
         [0, 1, 0, 1, 0, 1]
     """
+    if max_traces is not None and not (isinstance(cast("Any", max_traces), int) and max_traces > 0):
+        raise TypeError(
+            f"jit(max_traces=...) takes no {max_traces!r}.\n"
+            "  expected  a positive integer, or None\n"
+            "  fix       write how many shapes and static values the function may meet, as in max_traces=1"
+        )
     options = {
         "inline": inline,
         "keep_unused": keep_unused,
