@@ -26,9 +26,10 @@ LONGEST = 160
 TEXT = """\
 # What annotax says
 
-Each mistake that a person can make, what raw JAX says about it, and what annotax says. Written by
-`python docs/generate_errors.py` from `tests/catalogue.py`, whose rows the tests run; in the first column of messages is
-the first line of what JAX {version} says where no annotax is used, or what it does where it says nothing.
+The mistakes that a person can make, what raw JAX says about each, and what annotax says. Written by
+`python docs/generate_errors.py` from `tests/catalogue.py`, whose rows the tests run. *JAX alone* is the first line of
+what JAX {version} says where annotax is not used, or what it does where it says nothing; {nothing} is where it has
+nothing of the kind.
 
 A message of annotax begins with the function and names the parameter; the rows below say what was got, what was
 expected, and what to write instead (`fix`). The traceback shows your frames alone;
@@ -115,6 +116,7 @@ def generate() -> str:
     groups = [(name, list(rows)) for name, rows in itertools.groupby(MISTAKES, key=lambda mistake: mistake.group)]
     return TEXT.format(
         version=jax.__version__,
+        nothing=NOTHING,
         imports=IMPORTS.strip(),
         contents="\n".join(f"- [{name}](#{slug(name)}): {len(rows)}" for name, rows in groups),
         groups="\n\n".join(group(name, rows) for name, rows in groups),
@@ -123,7 +125,7 @@ def generate() -> str:
 
 def without_jax(page: str) -> str:
     """The page without what depends on the version of JAX: its column, and the version itself."""
-    page = re.sub(r"what JAX \S+ says", "what JAX says", page)
+    page = re.sub(r"JAX \S+ says where", "JAX says where", page)
     return re.sub(r"^(\| \[.*?\]\(#[^)]*\) \| ).*( \| (?:`[^`]*`|nothing: see below) \|)$", r"\1\2", page, flags=re.M)
 
 

@@ -1394,6 +1394,28 @@ MISTAKES += [
           fix       pass a Python number or a tuple, as in int(n), or drop Static to trace it
         """,
     ),
+    Mistake(
+        STATIC,
+        "A list for the default of a static parameter",
+        code="""
+        @jit
+        def zeros(x: Array, shape: Static[list[int]] = [2, 3]) -> Array:
+            return x * jnp.zeros(shape)
+
+        zeros(1.0)
+        """,
+        jax="""
+        jax.jit(lambda x, shape=[2, 3]: x * jnp.zeros(shape), static_argnames="shape")(1.0, shape=[2, 3])
+        """,
+        names=("train.zeros()", "argument shape"),
+        says="""
+        train.zeros(): static argument shape is not hashable.
+          got       list of 2
+          expected  a hashable compile-time constant
+          because   unhashable type: 'list'
+          fix       pass a tuple
+        """,
+    ),
 ]
 
 HINTS = "Values that do not fit their hints"
@@ -1736,6 +1758,27 @@ MISTAKES += [
           fix  mark what the batch shares Axis(None), or pass arguments of one size
         """,
     ),
+    Mistake(
+        BATCHES,
+        "An `axis_size=` that is not that of the arguments",
+        code="""
+        @vmap(axis_size=3)
+        def double(x: Array) -> Array:
+            return 2 * x
+
+        double(jnp.ones(4))
+        """,
+        jax="""
+        jax.vmap(lambda x: 2 * x, axis_size=3)(jnp.ones(4))
+        """,
+        names=("train.double()", "x ", "axis_size"),
+        says="""
+        train.double(): vmap was given arguments whose mapped axes differ in size.
+          x          4, axis 0 of float32[4]
+          axis_size  3
+          fix        mark what the batch shares Axis(None), or pass arguments of one size
+        """,
+    ),
 ]
 
 LAYOUTS = "Layouts"
@@ -1958,7 +2001,7 @@ MISTAKES += [
         names=("train.loss()",),
         says="""
         train.loss(): grad needs a function that returns one scalar.
-          got  (Array(1., dtype=float32), Array([1., 1., 1.], dtype=float32))
+          got  an output that is no array
           fix  return a scalar, as by jnp.mean; mark what comes beside it Aux, `-> tuple[Array, Aux[Metrics]]`; or take annotax.jacrev
         """,
     ),
@@ -2201,7 +2244,8 @@ MISTAKES += [
         """,
         error="TypeError",
         advice="""
-        A gradient is `None` where there is none, and optax wants an update for each leaf. Hand it what is trained alone.
+        A gradient is `None` where there is none, and optax adds it to the parameter all the same: a `TypeError` of `+`.
+        Hand it what is trained alone.
         """,
         instead="""
         @grad
@@ -2233,7 +2277,7 @@ MISTAKES += [
         names=("train.loss()",),
         says="""
         train.loss(): grad needs a function that returns one scalar.
-          got  None
+          got  an output that is no array
           fix  return a scalar, as by jnp.mean; mark what comes beside it Aux, `-> tuple[Array, Aux[Metrics]]`; or take annotax.jacrev
         """,
     ),
@@ -2269,6 +2313,27 @@ MISTAKES += [
         annotax.mask(): mask(wrt=...) takes paths.
           got  'w(0)' is no path such as 'layers[0].bias'
           fix  write one as 'layers[0].bias'
+        """,
+    ),
+    Mistake(
+        DERIVATIVES,
+        "`has_aux=` for a loss that returns no pair",
+        code="""
+        @grad(has_aux=True)
+        def loss(w):
+            return jnp.sum(w), jnp.mean(w), jnp.max(w)
+
+        loss(jnp.ones(3))
+        """,
+        jax="""
+        jax.grad(lambda w: (jnp.sum(w), jnp.mean(w), jnp.max(w)), has_aux=True)(jnp.ones(3))
+        """,
+        names=("train.loss()", "grad(has_aux=True)"),
+        says="""
+        train.loss(): grad(has_aux=True) needs a function that returns a pair.
+          got       tuple of 3
+          expected  (value, aux)
+          fix       return a tuple, or drop has_aux
         """,
     ),
 ]
@@ -2456,7 +2521,8 @@ MISTAKES += [
         error="TypeError",
         names=("train.fold()", "argument shape"),
         says="""
-        name 'cast' is not defined
+        train.fold(): the traced argument shape is used where Python needs a value.
+          fix  mark `shape: Static[tuple[int, int]]`, which compiles once for each value; or choose by jnp.where or jax.lax.cond, loop by jax.lax.fori_loop
         """,
     ),
     Mistake(
@@ -2477,6 +2543,26 @@ MISTAKES += [
         says="""
         train.total(): the traced argument axis is used where Python needs a value.
           fix  mark `axis: Static[int]`, which compiles once for each value; or choose by jnp.where or jax.lax.cond, loop by jax.lax.fori_loop
+        """,
+    ),
+    Mistake(
+        TRACING,
+        "A mask that chooses how many",
+        code="""
+        @jit
+        def positive(x: Array) -> Array:
+            return x[x > 0]
+
+        positive(jnp.ones(4))
+        """,
+        jax="""
+        jax.jit(lambda x: x[x > 0])(jnp.ones(4))
+        """,
+        error="NonConcreteBooleanIndexError",
+        names=("train.positive()", "mask"),
+        says="""
+        train.positive(): the size of a traced array would depend on the values of a mask.
+          fix  keep the size, by jnp.where(mask, x, 0), or give it, by x[jnp.where(mask, size=n)]
         """,
     ),
 ]

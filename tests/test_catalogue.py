@@ -26,9 +26,7 @@ HIDDEN = tuple(os.path.dirname(module.__file__ or "") + os.sep for module in (an
 
 DEFINITIONS = (ast.FunctionDef, ast.ClassDef)
 
-WITHOUT_FIX: set[str] = {
-    "A tuple of traced sizes",
-}
+WITHOUT_FIX: set[str] = set()
 """Rows whose message does not say yet what to write instead."""
 
 WITH_INTERNALS: set[str] = {
@@ -41,14 +39,10 @@ WITH_FRAMES: set[str] = {
     "An unknown type checker",
     "A rule of `custom_vjp` that does not take the arguments of the function",
     "A list in a static field",
-    "A tuple of traced sizes",
 }
 """Rows whose traceback is not that of the user alone yet."""
 
-WITH_FRAMES_OF_GRAD: set[str] = {
-    "A compiled function called with another static value",
-    "A tuple of traced sizes",
-}
+WITH_FRAMES_OF_GRAD: set[str] = set()
 """The same where `grad` stands inside `jit`."""
 
 WITH_CHAIN: set[str] = {
