@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter as SignatureParameter
 from typing import Any, ClassVar, cast
@@ -371,3 +371,17 @@ def as_in_axes(in_axes: Any, name: str) -> tuple[tuple[Selector, Any], ...]:
             "  fix  Name the parameters: in_axes={'x': 1, 'scale': None}; the others are mapped along axis 0."
         )
     return tuple(cast("Any", in_axes).items())
+
+
+def for_each_axis(axes: Any, change: Callable[[Any], Any], value: Any) -> Any:
+    """A result with each part of it changed that has an axis of its own."""
+    if axes is None or isinstance(axes, int):
+        return change(value)
+
+    def changed(_: Any, part: Any) -> Any:
+        return change(part)
+
+    try:
+        return jax.tree.map(changed, axes, value, is_leaf=lambda axis: axis is None)
+    except ValueError:  # the axes do not fit the result, which JAX says best
+        return value

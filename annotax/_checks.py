@@ -306,7 +306,7 @@ _ACCEPTS: dict[Any, tuple[Any, ...]] = {
 
 _PROMOTED: dict[Any, tuple[type, ...]] = {float: (int, float), complex: (int, float, complex)}
 
-_ANYTHING = (EMPTY, Any, HOLE, typing.Self, typing_extensions.Self)
+_ANYTHING: Any = (EMPTY, Any, HOLE, typing.Self, typing_extensions.Self)
 _SETS = (set, frozenset, collections.abc.Set, collections.abc.MutableSet)
 _SEQUENCES = (list, collections.deque, collections.abc.Sequence, collections.abc.MutableSequence,
               collections.abc.Iterable, collections.abc.Collection)  # fmt: skip

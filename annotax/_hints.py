@@ -384,7 +384,7 @@ def may_be_unstrict(hint: Any) -> bool:
     if hint is EMPTY or hint is Any:
         return True
     origin = get_origin(hint)
-    if origin is Literal or hint in (None, type(None)):
+    if origin is Literal or hint is None or hint is type(None):
         return False
     if origin is Union or origin is types.UnionType:
         return any(may_be_unstrict(part) for part in get_args(hint))
@@ -425,7 +425,7 @@ def _never_differentiable(hint: Any) -> bool:
 def may_hold_fields(hint: Any) -> bool:
     """Whether values of this type may be, or hold, objects of a class with fields; arrays and numbers do not."""
     hint = without_metadata(hint)
-    if hint in (None, type(None), jax.Array):
+    if hint is None or hint is type(None) or hint is jax.Array:
         return False
     if is_jaxtyping_class(hint):
         return not hasattr(hint, "dtypes")  # a PyTree

@@ -30,7 +30,7 @@ def explain_error(error: Exception, contract: Contract, slots: Sequence[Any]) ->
     """
     if isinstance(error, AnnotaxError):
         return
-    for note in (_deleted, _donated_twice, _not_concrete, _no_scalar):
+    for note in (_deleted, _donated_twice, _not_concrete, _not_real, _no_scalar):
         try:
             text = note(error, contract, slots)
         except Exception:  # what cannot be explained is no reason to hide the error
@@ -141,7 +141,33 @@ def _hint(parameter: Parameter, slot: Any) -> str:
     return show(hint) if hint in (int, bool) else "int"
 
 
+_NOT_REAL = re.compile(r"(\w+) requires real-valued inputs .*?, but got (complex\w*)", re.DOTALL)
+
+
+def _not_real(error: Exception, contract: Contract, slots: Sequence[Any]) -> str | None:
+    """Name the complex arguments of a derivative."""
+    told = _NOT_REAL.match(str(error))
+    pairs = [pair for p, slot in zip(contract, slots, strict=True) for pair in leaves_with_paths(p.name, slot)]
+    paths = [path for path, leaf in pairs if is_traceable(leaf) and np.iscomplexobj(leaf)]
+    if told is None or not paths:
+        return None
+    return message(
+        contract.where,
+        f"{told[1]} cannot differentiate by {' and '.join(paths)}, which {'is' if len(paths) == 1 else 'are'} complex",
+        fix="pass holomorphic=True if the function is, or mark the parameter NoDiff",
+    )
+
+
 _NO_SCALAR = re.compile(r"Gradient only defined for scalar-output functions\. Output (.*)", re.DOTALL)
+
+
+def _no_array(told: str) -> str:
+    """What JAX says that the output was, without its values."""
+    got = told.strip().removeprefix("was ")
+    kinds = {"(": "a tuple", "[": "a list", "{": "a dict"}
+    return kinds.get(got[:1], got.partition("\n")[0].removesuffix("."))
+
+
 _NO_FLOAT = re.compile(r"\S+ requires real-valued outputs .*?, but got (\w+)", re.DOTALL)
 
 
@@ -153,7 +179,7 @@ def _no_scalar(error: Exception, contract: Contract, slots: Sequence[Any]) -> st
         return message(
             contract.where,
             "grad needs a function that returns one scalar",
-            got="an output that is no array" if shape is None else f"an output of shape {shape[1]}",
+            got=_no_array(told[1]) if shape is None else f"an output of shape {shape[1]}",
             fix="return a scalar, as by jnp.mean; mark what comes beside it Aux, `-> tuple[Array, Aux[Metrics]]`; "
             "or take annotax.jacrev",
         )

@@ -46,6 +46,8 @@ def parse(text: str) -> tuple[str, Path]:
             if isinstance(node, ast.Attribute):
                 steps.append(Attribute(node.attr))
             elif isinstance(node, ast.Subscript):
+                if not isinstance(node.slice, (ast.Constant, ast.UnaryOp, ast.Tuple)):
+                    raise ValueError("between brackets stands no number and no string")
                 steps.append(Item(ast.literal_eval(node.slice)))
             else:
                 raise ValueError("it has something else than names, .names and [keys]")

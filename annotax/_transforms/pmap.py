@@ -10,14 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, cast, overload
 
 import jax
+import numpy as np
 
-from annotax._batching import FROM_MARKERS, Batching, as_in_axes
+from annotax._batching import FROM_MARKERS, Axes, Batching, as_in_axes, for_each_axis
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Selector
+from annotax._errors import AxisError, message
 from annotax._markers import Donate, Static
 from annotax._normal import named_as
-from annotax._partition import Partition, Structures
+from annotax._partition import Partition, Structures, hold
 from annotax._transform import DEFAULT, makes
+from annotax._tree import release
 
 
 class Pmap(Batching):
@@ -30,11 +33,34 @@ class Pmap(Batching):
         static, donated = contract.indices(Static), contract.indices(Donate)
         return {**super().given(contract), "static_broadcasted_argnums": static, "donate_argnums": donated}
 
+    def _too_many(self, axes: Axes, slots: Sequence[Any]) -> AxisError | None:
+        """What is wrong if there are more examples than devices."""
+        options = dict(self.options)
+        devices: Any = options.get("devices") or cast("Any", jax).local_devices(backend=options.get("backend"))
+        leaves, _, of_leaves = axes.of_leaves(slots)
+        size = next((np.shape(leaf)[axis] for leaf, axis in zip(leaves, of_leaves, strict=True) if axis is not None), 0)
+        if size <= len(devices):
+            return None
+        return AxisError(
+            message(
+                axes.contract.where,
+                f"pmap maps {size} examples over {len(devices)} device{'' if len(devices) == 1 else 's'}",
+                expected="one example for each device at most",
+                fix="map the rest by annotax.vmap inside, or leave all to annotax.jit with layouts",
+            )
+        )
+
     def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
         """Map the core."""
         axes = self.axes(contract)
         partition = Partition(contract)
         donated = contract.indices(Donate)
+        out_axes = self.of_result(contract.result)
+
+        def held(*slots: Any) -> Any:
+            return for_each_axis(out_axes, lambda part: hold(part, contract), core(*slots))
+
+        named_as(held, core)
         own = ("in_axes", "static_broadcasted_argnums", "donate_argnums")
         options = {name: value for name, value in self.given(contract).items() if name not in own}
 
@@ -45,31 +71,33 @@ class Pmap(Batching):
             structures: Structures, treedef: Any, in_axes: tuple[int | None, ...], given: tuple[int, ...]
         ) -> Any:
             def flat(*leaves: Any) -> Any:
-                return core(*Partition.join(structures, treedef.unflatten(leaves)))
+                return held(*Partition.join(structures, treedef.unflatten(leaves)))
 
             return jax.pmap(named_as(flat, core), in_axes=in_axes, donate_argnums=given, **options)
 
         given = {**self.given(contract), "static_broadcasted_argnums": ()}
-        direct = None if contract.indices(Static) else cast("Any", jax.pmap)(core, **given)
+        direct = None if contract.indices(Static) else cast("Any", jax.pmap)(held, **given)
         is_by_leaf = False
 
         def call(*slots: Any) -> Any:
             nonlocal is_by_leaf
-            if direct is not None and not is_by_leaf:
+            if direct is not None and not is_by_leaf and not axes.are_by_field(slots):
                 try:
-                    return direct(*slots)
+                    return for_each_axis(out_axes, release, direct(*slots))
                 except Exception:
                     # JAX looks at all values and axes before it runs the function.
-                    if not partition.is_mixed(slots) and axes.are_by_slot(slots) and axes.problem(slots) is None:
+                    is_told = axes.problem(slots) is not None or self._too_many(axes, slots) is not None
+                    if not is_told and not partition.is_mixed(slots) and axes.are_by_slot(slots):
                         raise
                 is_by_leaf = True
             structures, arguments = partition.split(slots, whole=True)
             leaves, treedef, in_axes = axes.of_leaves(arguments)
             positions = _positions_of_leaves(arguments, donated)
             try:
-                return of_leaves(structures, treedef, in_axes, positions)(*leaves)
+                mapped = of_leaves(structures, treedef, in_axes, positions)
+                return for_each_axis(out_axes, release, mapped(*leaves))
             except Exception:
-                problem = axes.problem(arguments)
+                problem = axes.problem(arguments) or self._too_many(axes, arguments)
                 if problem is None:
                     raise
             raise problem

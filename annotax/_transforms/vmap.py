@@ -8,7 +8,7 @@ from typing import Any, ClassVar, cast, overload
 
 import jax
 
-from annotax._batching import FROM_MARKERS, Batching, as_in_axes
+from annotax._batching import FROM_MARKERS, Batching, as_in_axes, for_each_axis
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Selector
 from annotax._fields import says
@@ -42,7 +42,7 @@ class Vmap(Batching):
             if may_be_by_field and not isinstance(result, jax.Array) and self.names_axes(result, contract.result):
                 is_out_by_field = True
                 raise _OutByField
-            return _for_each(out_axes, lambda part: hold(part, contract), result)
+            return for_each_axis(out_axes, lambda part: hold(part, contract), result)
 
         named_as(held, core)
         direct: Any = jax.vmap(held, **given, out_axes=out_axes)
@@ -86,7 +86,7 @@ class Vmap(Batching):
             by_leaves = by_leaves or ("axis_size" in options and not axes.are_by_slot(slots))
             problem: Exception | None = None
             try:
-                return _for_each(out_axes, release, by_leaf(slots) if by_leaves else direct(*slots))
+                return for_each_axis(out_axes, release, by_leaf(slots) if by_leaves else direct(*slots))
             except _OutByField:
                 pass
             except Exception:
@@ -97,27 +97,13 @@ class Vmap(Batching):
             if problem is not None:
                 raise problem
             is_by_leaf = True
-            return _for_each(out_axes, release, by_leaf(slots))
+            return for_each_axis(out_axes, release, by_leaf(slots))
 
         return call, contract
 
 
 class _OutByField(Exception):
     """Raised while mapping: the fields of the result name axes."""
-
-
-def _for_each(axes: Any, change: Callable[[Any], Any], value: Any) -> Any:
-    """A result with each part of it changed that has an axis of its own."""
-    if axes is None or isinstance(axes, int):
-        return change(value)
-
-    def changed(_: Any, part: Any) -> Any:
-        return change(part)
-
-    try:
-        return jax.tree.map(changed, axes, value, is_leaf=lambda axis: axis is None)
-    except ValueError:  # the axes do not fit the result, which JAX says best
-        return value
 
 
 @overload
