@@ -899,7 +899,7 @@ MISTAKES += [
         names=("train.apply()", "jit(static=...)", "model[rate]"),
         says="""
         train.apply(): jit(static=...) names no parameter.
-          got  'model[rate]' is no path such as 'model.layers[0].bias': malformed node or string on line 1: <ast.Name object at 0x...>
+          got  'model[rate]' is no path such as 'model.layers[0].bias': between brackets stands no number and no string
           fix  name a parameter or a path
         """,
     ),
@@ -2001,7 +2001,7 @@ MISTAKES += [
         names=("train.loss()",),
         says="""
         train.loss(): grad needs a function that returns one scalar.
-          got  an output that is no array
+          got  a tuple
           fix  return a scalar, as by jnp.mean; mark what comes beside it Aux, `-> tuple[Array, Aux[Metrics]]`; or take annotax.jacrev
         """,
     ),
@@ -2277,7 +2277,7 @@ MISTAKES += [
         names=("train.loss()",),
         says="""
         train.loss(): grad needs a function that returns one scalar.
-          got  an output that is no array
+          got  None
           fix  return a scalar, as by jnp.mean; mark what comes beside it Aux, `-> tuple[Array, Aux[Metrics]]`; or take annotax.jacrev
         """,
     ),

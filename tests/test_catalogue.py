@@ -29,9 +29,7 @@ DEFINITIONS = (ast.FunctionDef, ast.ClassDef)
 WITHOUT_FIX: set[str] = set()
 """Rows whose message does not say yet what to write instead."""
 
-WITH_INTERNALS: set[str] = {
-    "An option that is no path",
-}
+WITH_INTERNALS: set[str] = set()
 """Rows whose message shows internals of JAX yet."""
 
 WITH_FRAMES: set[str] = {
