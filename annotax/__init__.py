@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from jax.sharding import PartitionSpec
 
-from annotax._checks import TypeChecker, TypeCheckerOption
+from annotax._checks import TypeChecker, TypeCheckerOption, set_typechecker
 from annotax._contract import Contract, Parameter, Result, Role
 from annotax._errors import (
     AnnotaxError,
@@ -125,6 +125,7 @@ __all__ = [
     "pmap",
     "pytree",
     "remat",
+    "set_typechecker",
     "shard",
     "shard_map",
     "transform",

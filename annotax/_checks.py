@@ -85,12 +85,41 @@ def beartype_checker(value: Any, hint: Any) -> str | None:
         return None
 
 
+_of_process: TypeCheckerOption = "beartype"
+
+
+def set_typechecker(option: TypeCheckerOption) -> None:
+    """Set the type checker of the process: the one of all decorators that name none.
+
+    It holds for functions that are called for the first time afterwards; what has been traced stays as it is. The
+    environment variable `ANNOTAX_TYPECHECK=0` and `python -O` switch all checks off, whatever is set.
+
+    Arguments:
+        option: `"beartype"`, as it is at the start, a function `check(value, hint) -> str | None`, or `None` for no
+            checks.
+
+    Raises:
+        TypeError: If it is none of these.
+
+    Example:
+        >>> import annotax, jax
+        >>> annotax.set_typechecker(None)
+        >>> float(annotax.jit(lambda x: x)(2.0))
+        2.0
+        >>> annotax.set_typechecker("beartype")
+    """
+    global _of_process
+    resolve_typechecker(option)
+    _of_process = option
+
+
 def resolve_typechecker(option: TypeCheckerOption) -> TypeChecker | None:
     """The checker that an option stands for, given the switches of the process.
 
     Raises:
         TypeError: If the option is none.
     """
+    option = _of_process if option == "beartype" else option
     if option is None or not __debug__ or os.environ.get("ANNOTAX_TYPECHECK", "1") == "0":
         return None
     if option == "beartype":

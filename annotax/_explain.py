@@ -10,6 +10,7 @@ from inspect import Parameter as SignatureParameter
 from typing import Any, TypeAlias, cast
 
 import jax
+from jax.sharding import AxisType, NamedSharding
 
 from annotax._contract import Contract, Role
 from annotax._differentiation import Differentiation
@@ -22,7 +23,7 @@ from annotax._partition import Partition, hold, returnable_leaves
 from annotax._source import Writer
 from annotax._tracebacks import shortens
 from annotax._transform import Pipeline, Transform, pipeline_of
-from annotax._tree import describe, leaves_with_paths, release
+from annotax._tree import describe, flatten, leaves_with_paths, release
 
 Row: TypeAlias = tuple[str, str, str]
 
@@ -198,6 +199,9 @@ def _of_call(explanation: Explanation, pipeline: Pipeline, args: Any, kwargs: An
         of_steps.append((step, step_contract, seen))
         seen = step.inside(step_contract, seen)
     inner = writer.core(pipeline.contract, pipeline.callee.caller())
+    if pipeline.contract.is_laid_out:
+        mesh = next((mesh for step, _ in steps if (mesh := getattr(step, "mesh", None)) is not None), None)
+        inner = _write_layouts(writer, inner, pipeline.contract, slots, mesh)
     for step, step_contract, seen in reversed(of_steps):
         inner = step.write(writer, inner, step_contract, seen)
     writer.write(f"result = {inner}({writer.passed})")
@@ -205,6 +209,36 @@ def _of_call(explanation: Explanation, pipeline: Pipeline, args: Any, kwargs: An
     return dataclasses.replace(
         explanation, call=tuple(rows), source=writer.text(), namespace=namespace, traces=explanation.traces
     )
+
+
+def _write_layouts(writer: Writer, inner: str, contract: Contract, slots: Sequence[Any], mesh: Any) -> str:
+    """A function that lays its arguments out before it calls another one; that one itself where there is no mesh."""
+    kinds = jax.sharding.get_abstract_mesh() if mesh is None else mesh
+    if kinds.empty:
+        return inner
+    lines: list[str] = []
+    for parameter, slot in zip(contract, slots, strict=True):
+        own = spec_of(parameter)
+        specs = None if parameter.role(Static) is not None else specs_of_leaves(slot, own)
+        if specs is None and own is None:
+            continue
+        specs = [own] * len(flatten(slot)[0]) if specs is None else specs
+        layouts = [spec if mesh is None or spec is None else NamedSharding(mesh, spec) for spec in specs]
+        name = writer.bind(f"layouts_of_{parameter.name}", layouts)
+        lay_out = (
+            "jax.sharding.reshard" if AxisType.Explicit in kinds.axis_types else "jax.lax.with_sharding_constraint"
+        )
+        lines += [
+            f"    leaves, structure = jax.tree.flatten({parameter.name})",
+            f"    pairs = zip(leaves, {name})",
+            f"    leaves = [leaf if layout is None else {lay_out}(leaf, layout) for leaf, layout in pairs]",
+            f"    {parameter.name} = structure.unflatten(leaves)",
+        ]
+    if not lines:
+        return inner
+    laid_out = writer.new(f"laid_out_{inner}")
+    writer.write(f"def {laid_out}({writer.passed}):", *lines, f"    return {inner}({writer.passed})", "")
+    return laid_out
 
 
 def _facts(pipeline: Pipeline, partition: Partition, slots: Sequence[Any]) -> dict[str, list[str]]:

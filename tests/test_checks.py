@@ -719,3 +719,46 @@ def test_an_array_of_a_function_that_is_already_checked_is_checked():
     assert f(floats) == 0
     with pytest.raises(Exception, match="x"):
         f(ints)
+
+
+# --- the setting of the process --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def process_setting():
+    yield annotax.set_typechecker
+    annotax.set_typechecker("beartype")
+
+
+def test_the_setting_of_the_process_switches_the_checks_of_later_functions_off(process_setting):
+    def f(x: str) -> str:
+        return "one"
+
+    before = annotax.grad(lambda x: x, typechecker="beartype")
+    process_setting(None)
+    assert annotax.jit(lambda x: x)(1.0) == 1.0
+    assert annotax.checkpoint(f)(b"bytes") == "one"
+    process_setting("beartype")
+    with pytest.raises(CheckError, match="argument x does not fit"):
+        annotax.checkpoint(f)(b"bytes")
+    assert before(2.0) == 1.0
+
+
+def test_the_setting_of_the_process_can_be_another_checker(process_setting):
+    process_setting(lambda value, hint: "I never like it")
+    with pytest.raises(CheckError, match="I never like it"):
+        annotax.checkpoint(_takes_bytes)(b"")
+
+
+def _takes_bytes(x: bytes) -> Array:
+    return jnp.ones(1)
+
+
+def test_a_decorator_wins_over_the_setting_of_the_process(process_setting):
+    process_setting(lambda value, hint: "I never like it")
+    assert annotax.checkpoint(_takes_bytes, typechecker=None)(b"").shape == (1,)
+
+
+def test_a_setting_of_the_process_that_is_no_checker_is_refused(process_setting):
+    with pytest.raises(TypeError, match="takes no 'typeguard'"):
+        process_setting("typeguard")
