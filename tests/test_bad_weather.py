@@ -746,7 +746,7 @@ class Drawn:
 
 def total(value: Any) -> Any:
     """The sum of whatever is a real number or an array in a value."""
-    leaves = [leaf for leaf in jax.tree.leaves(value) if isinstance(leaf, (Array, np.ndarray, int, float))]
+    leaves = [leaf for leaf in jax.tree.leaves(value) if isinstance(leaf, (Array, np.ndarray, np.generic, int, float))]
     arrays = [leaf for leaf in map(jnp.asarray, leaves) if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)]
     return sum((jnp.sum(leaf.real) for leaf in arrays), jnp.zeros(()))
 

@@ -430,7 +430,11 @@ TABLE = [
         [(1, (1.0, {"a": floats}))],
         {"x[1][1]['a']": (1, (1.0, {"a": [floats]})), "x[1][0]": (1, (vector, {}))},
     ),
-    row(tuple[int, *tuple[float, ...]], [(1, 1.0, 2.0), (1,)], [(1.0, 1.0), (1, vector), ()]),
+    row(
+        tuple[int, *tuple[float, ...]],
+        [(1, 1.0, 2.0), (1,)],
+        {"x[0]": (1.0, 1.0), "x[2]": (1, 1.0, vector), "x": ()},
+    ),
     row(Sequence[float], [[1.0], (1.0, 2.0)], {"x[0]": [vector], "x": {"a": 1.0}}),
     row(collections.abc.Collection[float], [[1.0], (1.0,)], {"x[0]": [vector]}),
     row(collections.abc.Iterable[Array], [[floats]], {"x[0]": ["a"]}),
@@ -438,13 +442,13 @@ TABLE = [
     row(
         collections.OrderedDict[str, float],
         [collections.OrderedDict(a=1.0)],
-        [{"a": 1.0}, collections.OrderedDict(a=vector)],
+        {"x": {"a": 1.0}, "x['a']": collections.OrderedDict(a=vector)},
         name="OrderedDict[str, float]",
     ),
     row(
         collections.defaultdict[str, list[float]],
         [collections.defaultdict(list, a=[1.0])],
-        [{"a": [1.0]}, collections.defaultdict(list, a=[vector])],
+        {"x": {"a": [1.0]}, "x['a'][0]": collections.defaultdict(list, a=[vector])},
         name="defaultdict[str, list[float]]",
     ),
     row(list[Array] | dict[str, Array], [[floats], {"a": floats}], {"x[0]": ["a"], "x": floats}),
@@ -520,7 +524,7 @@ TABLE = [
     row(dict[str, Float[Array, " a"]], [{"a": vector, "b": vector}], {"x['b']": {"a": vector, "b": jnp.ones(4)}}),
     row(PyTree, [floats, [floats], {"a": 1.0}], [], name="PyTree"),
     row(PyTree[Array], [floats, [floats, {"a": floats}]], ["a"]),
-    row(PyTree[float], [1.0, {"a": [1.0, 2.0]}], [{"a": [vector]}, 1j], name="PyTree[float]"),
+    row(PyTree[float], [1.0, {"a": [1.0, 2.0]}], {"x['a'][0]": {"a": [vector]}, "x": 1j}, name="PyTree[float]"),
     row(PyTree[Float[Array, " a"]], [[vector, {"a": vector}]], [[vector, jnp.ones(4)], floats]),
     # jaxtyping, one shape context over arguments and result.
     Row(
