@@ -278,7 +278,7 @@ def _error(contract: Contract, problem: str, misfit: Misfit) -> CheckError:
             expected=show(misfit.hint),
             got=describe(misfit.value),
             because=misfit.because or None,
-            fix=_fix(misfit, "return" if problem.startswith("the result") or problem.startswith("result") else "pass"),
+            fix=_fix(misfit, "return" if problem.startswith(("the result", "result")) else "pass"),
             **{"while": f"tracing {contract.where.rpartition('.')[2]}, defined at {contract.source}"},
         )
     )

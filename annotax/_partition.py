@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter as SignatureParameter
 from typing import Any, TypeAlias, cast
 
@@ -19,6 +19,7 @@ from annotax._fields import outline, place_at
 from annotax._hints import EMPTY, may_hold_fields
 from annotax._markers import Static
 from annotax._normal import as_slots, named_as
+from annotax._source import Writer
 from annotax._tree import (
     Constant,
     Held,
@@ -246,6 +247,30 @@ def with_structures(core: Callable[..., Any], contract: Contract) -> Callable[..
     while name in contract.names:
         name = f"_{name}"
     return cast("Callable[..., Any]", as_slots(joined, inspect.unwrap(core), (name, *contract.names)))
+
+
+def write_with_constants(
+    transform: str, given: Mapping[str, Any], writer: Writer, inner: str, contract: Contract, slots: Sequence[Any]
+) -> str | None:
+    """Write one of JAX's transforms for one call, around the arrays alone; `None` where there is nothing but arrays.
+
+    Arguments:
+        transform: Its name in JAX.
+        given: Its arguments.
+        writer: Takes the lines.
+        inner: The function to transform.
+        contract: What the slots are.
+        slots: The values of the call.
+    """
+    static: tuple[int, ...] = given["static_argnums"]
+    found = Partition(contract).constants(slots)
+    constants = {i: traced for i, traced in found.items() if any(traced) or i not in static}
+    if not constants and all(writer.returned):
+        return None
+    options = writer.options({**given, "static_argnums": tuple(i for i in static if i not in constants)})
+    name = writer.new(f"{transform}_{inner}")
+    writer.with_constants(name, inner, constants, lambda of: f"jax.{transform}({of}{options})", writer.returned)
+    return name
 
 
 def is_inferred(parameter: Parameter) -> bool:

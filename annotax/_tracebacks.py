@@ -33,7 +33,7 @@ def shortens(function: F) -> F:
     def shortening(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except AnnotaxError as error:
+        except (AnnotaxError, TypeError) as error:
             shorten(error)
             raise
 

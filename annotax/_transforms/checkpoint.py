@@ -11,7 +11,7 @@ import jax
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract
 from annotax._markers import Static
-from annotax._partition import Partition, holding, with_structures
+from annotax._partition import Partition, holding, with_structures, write_with_constants
 from annotax._source import Writer
 from annotax._transform import DEFAULT, Transform, makes
 from annotax._tree import release
@@ -40,17 +40,8 @@ class Checkpoint(Transform):
 
     def write(self, writer: Writer, inner: str, contract: Contract, slots: Sequence[Any]) -> str:
         """`jax.checkpoint`, of the arrays alone where the values hold more than that."""
-        given = dict(self.given(contract))
-        static: tuple[int, ...] = given["static_argnums"]
-        constants = Partition(contract).constants(slots)
-        constants = {i: traced for i, traced in constants.items() if any(traced) or i not in static}
-        if not constants and all(writer.returned):
-            return super().write(writer, inner, contract, slots)
-        given["static_argnums"] = tuple(i for i in static if i not in constants)
-        name = writer.new(f"checkpoint_{inner}")
-        options = writer.options(given)
-        writer.with_constants(name, inner, constants, lambda of: f"jax.checkpoint({of}{options})", writer.returned)
-        return name
+        written = write_with_constants(self.name, self.given(contract), writer, inner, contract, slots)
+        return super().write(writer, inner, contract, slots) if written is None else written
 
     def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
         """Wrap the core."""

@@ -43,6 +43,7 @@ from annotax._partition import (
     returnable_leaves,
     slot_holds_traceable,
     with_structures,
+    write_with_constants,
 )
 from annotax._source import Writer
 from annotax._tracebacks import shortens
@@ -101,17 +102,8 @@ class Jit(Transform):
 
     def write(self, writer: Writer, inner: str, contract: Contract, slots: Sequence[Any]) -> str:
         """`jax.jit`, of the arrays alone where the values hold more than that."""
-        given = dict(self.given(contract))
-        static: tuple[int, ...] = given["static_argnums"]
-        constants = Partition(contract).constants(slots)
-        constants = {i: traced for i, traced in constants.items() if any(traced) or i not in static}
-        if not constants and all(writer.returned):
-            return super().write(writer, inner, contract, slots)
-        given["static_argnums"] = tuple(i for i in static if i not in constants)
-        name = writer.new(f"jit_{inner}")
-        options = writer.options(given)
-        writer.with_constants(name, inner, constants, lambda of: f"jax.jit({of}{options})", writer.returned)
-        return name
+        written = write_with_constants(self.name, self.given(contract), writer, inner, contract, slots)
+        return super().write(writer, inner, contract, slots) if written is None else written
 
     def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
         """Compile the core."""
@@ -552,7 +544,7 @@ def jit(
         >>> repeat(jax.numpy.arange(2), times=3).tolist()
         [0, 1, 0, 1, 0, 1]
     """
-    if max_traces is not None and not (isinstance(cast("Any", max_traces), int) and max_traces > 0):
+    if max_traces is not None and not (type(cast("Any", max_traces)) is int and max_traces > 0):
         raise TypeError(
             f"jit(max_traces=...) takes no {max_traces!r}.\n"
             "  expected  a positive integer, or None\n"

@@ -8,12 +8,14 @@ from inspect import Parameter as SignatureParameter
 from typing import Any, ClassVar, cast
 
 import jax
+import numpy as np
 
 from annotax._contract import Contract
 from annotax._differentiation import Differentiated, Differentiation, Moving, Skeleton
 from annotax._errors import DifferentiationError, message
 from annotax._tracebacks import shortens
 from annotax._transform import Pipeline, pipeline_for
+from annotax._tree import describe, flatten, leaves_with_paths
 
 
 class _Vjp(Differentiation):
@@ -38,7 +40,8 @@ class _Point:
 
     Attributes:
         function: A function of `primals`.
-        primals: The values at which to differentiate.
+        slots: The values at which to differentiate.
+        primals: Those of them that move, as JAX is handed them.
         options: Further arguments of the JAX function.
     """
 
@@ -52,6 +55,7 @@ class _Point:
 
         self.differentiated: Differentiated = pipeline.prepared(rule.name, prepare)
         of, slots = self.differentiated, slots_of(pipeline)
+        self.slots = slots
         self.primals: tuple[Any, ...] = tuple(slots) if of.is_whole else tuple(slots[i] for i in of.indices)
         self.skeleton: Skeleton | None = None
         if not of.holds_back(slots) and all(map(of.takes, jax.tree.leaves(self.primals))):
@@ -209,9 +213,41 @@ def jvp(
     point = _Point(_JVP, function, lambda pipeline: _slots(pipeline.require_contract(), primals))
     of = point.differentiated
     directions = _tangents(of.contract, of.indices, tangents)
-    return point.with_aux(
-        cast("Any", jax.jvp)(point.function, point.primals, point.tangents(directions), **point.options)
-    )
+    problem: DifferentiationError | None = None
+    try:
+        return point.with_aux(
+            cast("Any", jax.jvp)(point.function, point.primals, point.tangents(directions), **point.options)
+        )
+    except Exception:
+        problem = _misfit(of, point.slots, directions)
+        if problem is None:
+            raise
+    raise problem
+
+
+def _misfit(of: Differentiated, slots: Sequence[Any], tangents: Sequence[Any]) -> DifferentiationError | None:
+    """What keeps tangents from being those of the values, if anything does."""
+    for i, tangent in zip(of.indices, tangents, strict=True):
+        pairs = leaves_with_paths(of.contract.names[i], slots[i])
+        structure = flatten(slots[i])[1]
+        try:
+            directions = structure.flatten_up_to(tangent)
+        except ValueError:
+            return _mismatch(
+                "tangents", of.contract, f"{describe(tangent)} for {of.contract.names[i]}", of.contract.names
+            )
+        for (path, leaf), direction in zip(pairs, directions, strict=True):
+            if of.takes(leaf) and np.shape(direction) != np.shape(leaf):
+                return DifferentiationError(
+                    message(
+                        of.contract.where,
+                        f"the tangent of {path} does not fit",
+                        got=describe(direction),
+                        expected=describe(leaf),
+                        fix="give a tangent of the shape of its argument",
+                    )
+                )
+    return None
 
 
 def _slots(contract: Contract, primals: Sequence[Any] | Mapping[str, Any]) -> Sequence[Any]:
