@@ -1779,6 +1779,26 @@ MISTAKES += [
           fix        mark what the batch shares Axis(None), or pass arguments of one size
         """,
     ),
+    Mistake(
+        BATCHES,
+        "More examples than devices",
+        code="""
+        @annotax.pmap
+        def double(x: Array) -> Array:
+            return 2 * x
+
+        double(jnp.ones((1000, 3)))
+        """,
+        jax="""
+        jax.pmap(lambda x: 2 * x)(jnp.ones((1000, 3)))
+        """,
+        names=("train.double()", "pmap"),
+        says="""
+        train.double(): pmap maps 1000 examples over 1 device.
+          expected  one example for each device at most
+          fix       map the rest by annotax.vmap inside, or leave all to annotax.jit with layouts
+        """,
+    ),
 ]
 
 LAYOUTS = "Layouts"

@@ -34,7 +34,6 @@ WITH_INTERNALS: set[str] = set()
 
 WITH_FRAMES: set[str] = {
     "A rule of `custom_vjp` that does not take a static parameter",
-    "An unknown type checker",
     "A rule of `custom_vjp` that does not take the arguments of the function",
     "A list in a static field",
 }
