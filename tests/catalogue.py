@@ -2356,6 +2356,26 @@ MISTAKES += [
           fix       return a tuple, or drop has_aux
         """,
     ),
+    Mistake(
+        DERIVATIVES,
+        "A tangent of another shape",
+        code="""
+        def scale(x: Array, by: Array) -> Array:
+            return by * x
+
+        annotax.jvp(scale, (jnp.ones(3), 2.0), (jnp.ones(4), 1.0))
+        """,
+        jax="""
+        jax.jvp(lambda x, by: by * x, (jnp.ones(3), 2.0), (jnp.ones(4), 1.0))
+        """,
+        names=("train.scale()", "x"),
+        says="""
+        train.scale(): the tangent of x does not fit.
+          got       float32[4]
+          expected  float32[3]
+          fix       give a tangent of the shape of its argument
+        """,
+    ),
 ]
 
 TRACING = "Traced values where Python needs a value"
