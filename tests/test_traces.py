@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from jax import Array
 from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
 
 import annotax
 from annotax import Static, Trace, TraceError, grad, jit, transform, value_and_grad, vmap
@@ -117,6 +118,13 @@ def test_a_static_value_of_another_type_is_another():
     f(1.0, 1)
     f(1.0, True)
     assert last(f) == "n: 1 -> True"
+
+
+def test_a_static_object_is_shown_as_python_shows_it():
+    f = jit(lambda x, spec: x, static="spec")
+    f(1.0, P("a"))
+    f(1.0, P("b"))
+    assert last(f) == f"spec: {P('a')!r} -> {P('b')!r}"
 
 
 def test_static_values_that_look_alike_are_told_apart():
