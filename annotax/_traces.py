@@ -119,34 +119,42 @@ class History:
                 frozenset(signature.items()) in self._seen
             ):  # `jax.clear_caches`, or a call that failed and is made again
                 return None
-            limit, count = self.limit, self._count
-            because = self._because(signature) if limit is not None and count >= limit else ()
-        if limit is not None and count >= limit:
-            raise TraceError(
-                message(
-                    self.contract.where,
-                    f"traced once more, though max_traces={limit}",
-                    because="; ".join(because),
-                    expected=f"{limit} trace{'' if limit == 1 else 's'}; "
-                    "every other call has the shapes, dtypes and static values of one of them",
-                    fix="pad to one shape, trace what changes instead of marking it Static, or raise max_traces",
-                )
-            )
+            self._check_limit(signature)
         return signature
 
     def end(self, signature: Signature | None) -> None:
-        """Record a trace that has succeeded."""
+        """Record a trace that has succeeded.
+
+        Raises:
+            TraceError: As `begin`.
+        """
         if signature is None:
             return
         with self._lock:
             key = frozenset(signature.items())
             if key in self._seen:
                 return
+            self._check_limit(signature)  # again: other threads may have been tracing too
             self._count += 1
             self.traces.append(Trace(self._count, self._because(signature)))
             self._seen[key] = signature
             while len(self._seen) > KEPT:
                 self._seen.popitem(last=False)
+
+    def _check_limit(self, signature: Signature) -> None:
+        limit = self.limit
+        if limit is None or self._count < limit:
+            return
+        raise TraceError(
+            message(
+                self.contract.where,
+                f"traced once more, though max_traces={limit}",
+                because="; ".join(self._because(signature)),
+                expected=f"{limit} trace{'' if limit == 1 else 's'}; "
+                "every other call has the shapes, dtypes and static values of one of them",
+                fix="pad to one shape, trace what changes instead of marking it Static, or raise max_traces",
+            )
+        )
 
     def _because(self, signature: Signature) -> tuple[str, ...]:
         """What is new, against the trace that differs least, the latest of those."""

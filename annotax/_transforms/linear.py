@@ -233,9 +233,8 @@ def _misfit(of: Differentiated, slots: Sequence[Any], tangents: Sequence[Any]) -
         try:
             directions = structure.flatten_up_to(tangent)
         except ValueError:
-            return _mismatch(
-                "tangents", of.contract, f"{describe(tangent)} for {of.contract.names[i]}", of.contract.names
-            )
+            names = [of.contract.names[index] for index in of.indices]
+            return _mismatch("tangents", of.contract, f"{describe(tangent)} for {of.contract.names[i]}", names)
         for (path, leaf), direction in zip(pairs, directions, strict=True):
             if of.takes(leaf) and np.shape(direction) != np.shape(leaf):
                 return DifferentiationError(
