@@ -383,7 +383,7 @@ TABLE = [
     # Type variables, new types and aliases.
     row(T, [1, floats, "a", [floats]], [], name="a type variable"),
     row(Bounded, [1.0, 1, scalar], [1j, vector, "a"], name="a bounded type variable"),
-    row(BoundedByName, [point], [], name="a type variable bounded by a name"),
+    row(BoundedByName, [point], [floats, "a"], name="a type variable bounded by a name"),
     row(Constrained, [1, floats], ["a", [1]], name="a constrained type variable"),
     row(list[Bounded], [[1.0, 2.0]], {"x[1]": [1.0, vector]}, name="a list of a bounded type variable"),
     row(UserId, [1, integer], [1.0, vector]),
