@@ -20,10 +20,11 @@ from annotax._hints import may_hold_fields
 from annotax._layout import impose, spec_of
 from annotax._markers import Aux, Diff, NoDiff, Static
 from annotax._normal import named_as, slot_signature
+from annotax._partition import hold
 from annotax._paths import Path, show
 from annotax._source import Writer
 from annotax._transform import DEFAULT, Transform
-from annotax._tree import describe, flatten, is_differentiable, is_traceable, leaves_with_paths
+from annotax._tree import describe, flatten, is_differentiable, is_traceable, leaves_with_paths, release
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,9 @@ class Differentiation(Transform):
     typechecker: TypeCheckerOption = DEFAULT
 
     name: ClassVar[str]
+
+    holds_aux: ClassVar[bool] = False
+    """Whether JAX maps what is auxiliary too, so that no functions or strings may be in it."""
 
     def for_bound_method(self, names: Sequence[str]) -> Transform | None:
         """The same without the first parameter."""
@@ -117,7 +121,7 @@ class Differentiation(Transform):
         moving = Moving(of, slots)
         value = next(i for i in range(len(of.auxiliary) + 1) if i not in of.auxiliary)
         indices = list(dict.fromkeys(of.indices))
-        chosen = ", ".join(contract.names[i] for i in indices)
+        chosen = ", ".join(writer.slots[i] for i in indices)
         places = [(indices.index(i), position) for i, position in moving.places]
         moves = [part.moves for part in moving.parts]
         structures = writer.bind("structures", tuple(part.structure for part in moving.parts))
@@ -126,7 +130,7 @@ class Differentiation(Transform):
         fields = [(f"leaf_{i}", Any) for i in range(len(places))]
         leaves_class = writer.bind("Moving", NamedTuple("Moving", fields))
         name = writer.new(f"{self.name}_{inner}")
-        merged = [f"{slot}_" if i in indices else slot for i, slot in enumerate(writer.slots)]
+        merged = [writer.new(f"{slot}_") if i in indices else slot for i, slot in enumerate(writer.slots)]
         aux = (
             f"returned[{of.auxiliary[0]}]" if len(of.auxiliary) == 1 else f"tuple(returned[i] for i in {of.auxiliary})"
         )
@@ -139,7 +143,7 @@ class Differentiation(Transform):
             "        leaves = [list(leaves) for leaves, _ in flat]",
             "        for (argument, leaf), value in zip(places, moving):",
             "            leaves[argument][leaf] = value",
-            *(f"        {contract.names[i]}_ = flat[{k}][1].unflatten(leaves[{k}])" for k, i in enumerate(indices)),
+            *(f"        {merged[i]} = flat[{k}][1].unflatten(leaves[{k}])" for k, i in enumerate(indices)),
             f"        returned = {inner}({', '.join(merged)})",
             f"        return {f'returned[{value}]' if of.auxiliary else 'returned'}, returned",
             "",
@@ -302,7 +306,7 @@ class Differentiated:
             def value_first(*slots: Any) -> Any:
                 returned = core(*slots)
                 self._check_returned(returned)
-                return returned[value], returned
+                return returned[value], hold(returned, contract) if step.holds_aux else returned
 
             self.value_first = named_as(value_first, core)
 
@@ -325,6 +329,7 @@ class Differentiated:
 
     def aux_of(self, returned: Any) -> Any:
         """The auxiliary components of what the function returned: bare if it is one, else a tuple."""
+        returned = release(returned)
         if len(self.auxiliary) == 1:
             return returned[self.auxiliary[0]]
         return tuple(returned[i] for i in self.auxiliary)

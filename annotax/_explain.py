@@ -10,12 +10,13 @@ from inspect import Parameter as SignatureParameter
 from typing import Any, TypeAlias, cast
 
 import jax
+import numpy as np
 from jax.sharding import AxisType, NamedSharding
 
 from annotax._contract import Contract, Role
 from annotax._differentiation import Differentiation
 from annotax._donation import reuses
-from annotax._errors import AnnotaxError
+from annotax._errors import AnnotaxError, StaticValueError
 from annotax._hints import show
 from annotax._layout import spec_of, specs_of_leaves
 from annotax._markers import NoDiff, Static
@@ -23,7 +24,7 @@ from annotax._partition import Partition, hold, returnable_leaves
 from annotax._source import Writer
 from annotax._tracebacks import shortens
 from annotax._transform import Pipeline, Transform, pipeline_of
-from annotax._tree import describe, flatten, leaves_with_paths, release
+from annotax._tree import describe_constant, flatten, is_traceable, leaves_with_paths, release
 
 Row: TypeAlias = tuple[str, str, str]
 
@@ -175,10 +176,18 @@ def _of_call(explanation: Explanation, pipeline: Pipeline, args: Any, kwargs: An
     partition = Partition(pipeline.contract)
     structures, arguments = partition.split(slots, whole=True)
 
+    kept: list[Any] = []
+
     def held(*arguments: Any) -> Any:
-        return hold(core(*Partition.join(structures, arguments)), contract)
+        result = core(*Partition.join(structures, arguments))
+        try:
+            return hold(result, contract)
+        except StaticValueError:  # a jaxpr, which no compiled function could return
+            kept.append(result)
+            return ()
 
     result: Any = release(cast("Any", jax.eval_shape)(held, *arguments))
+    result = kept[0] if kept else result
     facts = _facts(pipeline, partition, slots)
     steps = [(step, step_contract) for step, step_contract in reversed(list(pipeline.contracts(build=True)))]
     if steps and "donate_argnums" in (given := steps[0][0].given(steps[0][1])):
@@ -198,14 +207,15 @@ def _of_call(explanation: Explanation, pipeline: Pipeline, args: Any, kwargs: An
     for step, step_contract in steps:
         of_steps.append((step, step_contract, seen))
         seen = step.inside(step_contract, seen)
-    inner = writer.core(pipeline.contract, pipeline.callee.caller())
-    if pipeline.contract.is_laid_out:
+    callee = pipeline.callee
+    inner = writer.core(pipeline.contract, callee.function if callee.instance is None else callee.given)
+    if pipeline.contract.is_laid_out and not any(getattr(step, "name", "") == "shard_map" for step, _ in steps):
         mesh = next((mesh for step, _ in steps if (mesh := getattr(step, "mesh", None)) is not None), None)
         inner = _write_layouts(writer, inner, pipeline.contract, slots, mesh)
     for step, step_contract, seen in reversed(of_steps):
         inner = step.write(writer, inner, step_contract, seen)
     writer.write(f"result = {inner}({writer.passed})")
-    namespace = {**writer.namespace, **dict(zip(contract.names, slots, strict=True))}
+    namespace = {**writer.namespace, **dict(zip(writer.slots, slots, strict=True))}
     return dataclasses.replace(
         explanation, call=tuple(rows), source=writer.text(), namespace=namespace, traces=explanation.traces
     )
@@ -217,22 +227,22 @@ def _write_layouts(writer: Writer, inner: str, contract: Contract, slots: Sequen
     if kinds.empty:
         return inner
     lines: list[str] = []
-    for parameter, slot in zip(contract, slots, strict=True):
+    for parameter, given, slot in zip(contract, writer.slots, slots, strict=True):
         own = spec_of(parameter)
         specs = None if parameter.role(Static) is not None else specs_of_leaves(slot, own)
         if specs is None and own is None:
             continue
         specs = [own] * len(flatten(slot)[0]) if specs is None else specs
         layouts = [spec if mesh is None or spec is None else NamedSharding(mesh, spec) for spec in specs]
-        name = writer.bind(f"layouts_of_{parameter.name}", layouts)
+        name = writer.bind(f"layouts_of_{given}", layouts)
         lay_out = (
             "jax.sharding.reshard" if AxisType.Explicit in kinds.axis_types else "jax.lax.with_sharding_constraint"
         )
         lines += [
-            f"    leaves, structure = jax.tree.flatten({parameter.name})",
+            f"    leaves, structure = jax.tree.flatten({given})",
             f"    pairs = zip(leaves, {name})",
             f"    leaves = [leaf if layout is None else {lay_out}(leaf, layout) for leaf, layout in pairs]",
-            f"    {parameter.name} = structure.unflatten(leaves)",
+            f"    {given} = structure.unflatten(leaves)",
         ]
     if not lines:
         return inner
@@ -273,7 +283,9 @@ def _leaves(name: str, slot: Any, *, is_whole: bool) -> list[tuple[str, Any]]:
 
 
 def _value(leaf: Any) -> str:
-    return describe(leaf).removeprefix("numpy ")
+    if isinstance(leaf, (np.ndarray, np.generic)) and is_traceable(leaf):  # as JAX takes it
+        leaf = cast("Any", jax.ShapeDtypeStruct)(leaf.shape, jax.dtypes.canonicalize_dtype(leaf.dtype))
+    return describe_constant(leaf)
 
 
 def _explanation(pipeline: Pipeline) -> Explanation:

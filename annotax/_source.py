@@ -16,6 +16,15 @@ from jax.sharding import PartitionSpec
 
 from annotax._contract import Contract
 
+_OWN = frozenset(
+    (
+        "argument", "constants", "entries", "flat", "found", "gradient", "is_array", "is_traced", "layout", "leaf",
+        "leaves", "moves", "moving", "of_arrays", "of_leaves", "of_moving", "pairs", "part", "places", "restored",
+        "result", "returned", "structure", "structures", "value", "whole",
+    )
+)  # fmt: skip
+"""The names of what is local in the source that the transforms write."""
+
 
 class Writer:
     """Source, and what the names in it stand for.
@@ -23,7 +32,7 @@ class Writer:
     Attributes:
         lines: The source so far.
         namespace: The values of its names: the function, its arguments, meshes, whatever has no literal.
-        slots: The names of the parameters, in the order of the signature.
+        slots: The parameters, in the order of the signature, under names that mean nothing else in the source.
         returned: For each leaf of what the call returns, whether JAX can return it.
     """
 
@@ -31,8 +40,12 @@ class Writer:
         self.returned = returned
         self.lines: list[str] = []
         self.namespace: dict[str, Any] = {"jax": jax, "PartitionSpec": PartitionSpec}
-        self._taken = {*contract.names, *dir(builtins), *keyword.kwlist, *self.namespace}
-        self.slots = contract.names
+        self._taken = {*contract.names, *dir(builtins), *keyword.kwlist, *self.namespace, *_OWN}
+        self.slots = tuple(map(self._slot, contract.names))
+
+    def _slot(self, name: str) -> str:
+        is_ours = name in _OWN or name in self.namespace or hasattr(builtins, name)
+        return self.new(f"{name}_") if is_ours else name
 
     @property
     def passed(self) -> str:
@@ -84,16 +97,16 @@ class Writer:
         if all(p.kind is SignatureParameter.POSITIONAL_OR_KEYWORD for p in contract):
             return function_name
         passed: list[str] = []
-        for parameter in contract:
+        for parameter, slot in zip(contract, self.slots, strict=True):
             match parameter.kind:
                 case SignatureParameter.VAR_POSITIONAL:
-                    passed.append(f"*{parameter.name}")
+                    passed.append(f"*{slot}")
                 case SignatureParameter.VAR_KEYWORD:
-                    passed.append(f"**{parameter.name}")
+                    passed.append(f"**{slot}")
                 case SignatureParameter.KEYWORD_ONLY:
-                    passed.append(f"{parameter.name}={parameter.name}")
+                    passed.append(f"{parameter.name}={slot}")
                 case _:
-                    passed.append(parameter.name)
+                    passed.append(slot)
         name = self.new("by_position")
         self.write(f"def {name}({self.passed}):", f"    return {function_name}({', '.join(passed)})", "")
         return name
@@ -115,19 +128,20 @@ class Writer:
             call: From the name of the function of what is left to the text of the transformed one.
             result: For each leaf of the result, whether it can be returned.
         """
-        slots = [self.slots[i] for i in traced]
+        parts = {i: (self.slots[i], self.new(f"{self.slots[i]}_leaves"), self.new(f"{self.slots[i]}_structure"),
+                     self.new(f"{self.slots[i]}_is_traced")) for i in traced}  # fmt: skip
         self.write(f"def {name}({self.passed}):", "    # What cannot be traced is constant.")
-        self.write(*(f"    {slot}_leaves, {slot}_structure = jax.tree.flatten({slot})" for slot in slots))
-        self.write(*(f"    {self.slots[i]}_traced = {list(flags)!r}" for i, flags in traced.items()))
+        for i, (slot, leaves, structure, flags) in parts.items():
+            self.write(f"    {leaves}, {structure} = jax.tree.flatten({slot})", f"    {flags} = {list(traced[i])!r}")
         if not all(result):
             self.write("    constants = []")
         self.write("", f"    def of_arrays({self.passed}):")
-        for slot in slots:
+        for slot, leaves, structure, flags in parts.values():
             self.write(
                 f"        {slot} = iter({slot})",
-                f"        pairs = zip({slot}_leaves, {slot}_traced)",
+                f"        pairs = zip({leaves}, {flags})",
                 f"        whole = [next({slot}) if is_traced else leaf for leaf, is_traced in pairs]",
-                f"        {slot} = {slot}_structure.unflatten(whole)",
+                f"        {slot} = {structure}.unflatten(whole)",
             )
         if all(result):
             self.write(f"        return {inner}({self.passed})")
@@ -137,10 +151,9 @@ class Writer:
                 "        constants[:] = structure, leaves",
                 f"        return [leaf for leaf, is_array in zip(leaves, {list(result)!r}) if is_array]",
             )
-        passed = [
-            f"[leaf for leaf, is_traced in zip({name}_leaves, {name}_traced) if is_traced]" if i in traced else name
-            for i, name in enumerate(self.slots)
-        ]
+        passed = list(self.slots)
+        for i, (_, leaves, _, flags) in parts.items():
+            passed[i] = f"[leaf for leaf, is_traced in zip({leaves}, {flags}) if is_traced]"
         self.write("", f"    returned = {call('of_arrays')}({', '.join(passed)})")
         if all(result):
             self.write("    return returned", "")

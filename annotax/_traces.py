@@ -17,7 +17,7 @@ import jax
 from annotax._contract import Contract
 from annotax._errors import TraceError, message
 from annotax._hints import may_hold_fields
-from annotax._tree import Constant, describe, is_hashable, is_tracer, leaves_with_paths
+from annotax._tree import Constant, describe_constant, is_hashable, is_tracer, leaves_with_paths
 
 KEPT = 100
 """How many traces of a function are remembered."""
@@ -182,6 +182,10 @@ def signature_of(contract: Contract, slots: Sequence[Any]) -> Signature:
     return entries
 
 
+def _without_article(text: str) -> str:
+    return text.removeprefix("the ").removeprefix("an ").removeprefix("a ")
+
+
 def _shortened(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -191,7 +195,7 @@ def _entry(leaf: Any) -> Entry:
         aval = jax.typeof(leaf)
         weak = " (weak)" if getattr(aval, "weak_type", False) else ""
         return f"{aval.str_short()}{weak}", 0
-    return describe(leaf), hash(Constant(leaf)) if is_hashable(leaf) else 0
+    return describe_constant(leaf), hash(Constant(leaf)) if is_hashable(leaf) else 0
 
 
 def _static_fields(path: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -233,7 +237,7 @@ def differences(old: Signature, new: Signature) -> tuple[str, ...]:
             entry = cast("Entry", before or after)
             lines.append(f"{path}: {entry[0]} is {'new' if before is None else 'gone'}")
         elif before[0] == after[0]:
-            lines.append(f"{path}: {before[0]} -> another {after[0].removeprefix('the ')}")
+            lines.append(f"{path}: {before[0]} -> another {_without_article(after[0])}")
         else:
             lines.append(f"{path}: {before[0]} -> {after[0]}")
     if not lines:  # what no path names: the order of keys, the class of a container, metadata of a class of its own

@@ -122,6 +122,17 @@ def describe(value: Any) -> str:
     return f"an object of type {type(value).__qualname__}"
 
 
+def describe_constant(value: Any) -> str:
+    """A static value in a few words: as Python shows it, where that is short and no array is in it."""
+    if isinstance(value, (jax.Array, np.ndarray, type)) or (callable(value) and hasattr(value, "__name__")):
+        return describe(value)
+    if any(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in jax.tree.leaves(value)):
+        return describe(value)
+    text = repr(value)
+    is_default = cast("Any", type(value)).__repr__ is object.__repr__
+    return describe(value) if is_default or len(text) > 60 or "\n" in text else text
+
+
 # --- constants -------------------------------------------------------------------------------------------------------
 
 

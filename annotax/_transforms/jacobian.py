@@ -16,6 +16,8 @@ from annotax._transform import DEFAULT, makes
 class Jacobian(Differentiation):
     """The base of the transforms that this module makes; see `jacfwd`."""
 
+    holds_aux: ClassVar[bool] = True
+
     @property
     def derivative(self) -> Any:
         """What JAX has for it."""
