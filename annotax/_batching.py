@@ -141,9 +141,11 @@ class Batching(Transform):
             return self.write_applied(writer, inner, contract)
         if axes.are_by_slot(slots) and all(writer.returned):
             return super().write(writer, inner, contract, slots)
-        if self.name != "vmap" or not all(writer.returned):
+        selected = [name for name, value in self.given(contract).items() if name.endswith("argnums") and value]
+        if selected or not all(writer.returned):
             return self.write_applied(writer, inner, contract)
-        name, options = writer.new(f"vmap_{inner}"), writer.options(self.given(contract), without=("in_axes",))
+        name = writer.new(f"{self.name}_{inner}")
+        options = writer.options(self.given(contract), without=("in_axes",))
         _, _, of_leaves = axes.of_leaves(slots)
         writer.write(
             f"def {name}({writer.passed}):",
@@ -152,7 +154,7 @@ class Batching(Transform):
             "    def of_leaves(*leaves):",
             f"        return {inner}(*structure.unflatten(leaves))",
             "",
-            f"    return jax.vmap(of_leaves, in_axes={of_leaves!r}{options})(*leaves)",
+            f"    return jax.{self.name}(of_leaves, in_axes={of_leaves!r}{options})(*leaves)",
             "",
         )
         return name

@@ -166,6 +166,10 @@ def evaluate(annotation: Any, names: Names) -> Any:
 def _evaluate(annotation: Any, names: Names) -> Any:
     if is_plain_class(annotation):
         return annotation
+    bound = getattr(annotation, "__bound__", None)
+    if isinstance(bound, ForwardRef):  # of a type variable
+        bound = _evaluate(bound, names)
+        return annotation if has_hole(bound) else bound
     if isinstance(annotation, str):
         return _evaluate(eval(_compile(annotation), names.globals, names), names)
     if isinstance(annotation, (ForwardRef, typing_extensions.ForwardRef)):

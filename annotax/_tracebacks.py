@@ -27,13 +27,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def shortens(function: F) -> F:
-    """Have the errors of annotax that leave a public function show the user's frames alone."""
+    """Have the errors that leave a public function show the user's frames alone."""
 
     @functools.wraps(function)
     def shortening(*args: Any, **kwargs: Any) -> Any:
         try:
             return function(*args, **kwargs)
-        except (AnnotaxError, TypeError) as error:
+        except Exception as error:
             shorten(error)
             raise
 
@@ -60,8 +60,12 @@ def shorten(error: BaseException) -> None:
     for entry in reversed(entries):
         shortened = types.TracebackType(shortened, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
     error.__traceback__ = shortened
-    if isinstance(error, AnnotaxError) and type(error.__cause__).__name__ == "JaxStackTraceBeforeTransformation":
-        error.__cause__ = None  # it repeats the message, with the frames of JAX
+    cause = error.__cause__
+    if cause is not None and type(cause).__name__ == "JaxStackTraceBeforeTransformation":
+        if isinstance(error, AnnotaxError):
+            error.__cause__ = None  # it repeats the message, with the frames of JAX
+        else:
+            shorten(cause)
 
 
 def stack_level() -> int:

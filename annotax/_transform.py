@@ -499,11 +499,12 @@ class Pipeline:
         """A function with the user's signature that returns the slots of a call."""
         return make_binder(self.callee)
 
+    @shortens
     def method(self, name: str, /, *args: Any, **kwargs: Any) -> Any:
         """What a face offers besides the call: `lower`, called as the user's function is; `defvjp` of a transform."""
-        for step in self.transforms:
-            if name in step.kept_methods:
-                return getattr(step, name)(self, *args, **kwargs)
+        rules = [step for step in self.transforms if name in step.kept_methods]
+        if rules:
+            return getattr(rules[0], name)(self, *args, **kwargs)
         try:
             return getattr(self.core, name)(self, args, kwargs)
         except Exception as error:

@@ -124,7 +124,8 @@ def describe(value: Any) -> str:
 
 def describe_constant(value: Any) -> str:
     """A static value in a few words: as Python shows it, where that is short and no array is in it."""
-    if isinstance(value, (jax.Array, np.ndarray, type)) or (callable(value) and hasattr(value, "__name__")):
+    known = (jax.Array, np.ndarray, jax.ShapeDtypeStruct, type)
+    if isinstance(value, known) or (callable(value) and hasattr(value, "__name__")):
         return describe(value)
     if any(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in jax.tree.leaves(value)):
         return describe(value)

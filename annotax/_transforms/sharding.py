@@ -81,15 +81,32 @@ class ShardMap(Transform):
         """`jax.shard_map` under `jax.jit`, or the function itself where there is no mesh."""
         if self.mesh is None and jax.sharding.get_abstract_mesh().empty:
             return inner
-        speaks = any(specs_of_leaves(slot, None) is not None for slot in slots) or says(
-            contract.result.hint, PartitionSpec
-        )
-        if speaks or contract.indices(Static) or Partition(contract).is_mixed(slots):
+        partition = Partition(contract)
+        by_fields = says(contract.result.hint, PartitionSpec)
+        by_fields = by_fields or any(specs_of_leaves(slot, None) is not None for slot in slots)
+        if by_fields or partition.constants(slots):
             return self.write_applied(writer, inner, contract)
+        if partition.marked:
+            return self._write_around_constants(writer, inner, contract, partition.marked)
         mapped = super().write(writer, inner, contract, slots)
         compiled = writer.new(f"jit_{mapped}")
         writer.write(f"{compiled} = jax.jit({mapped})")
         return compiled
+
+    def _write_around_constants(self, writer: Writer, inner: str, contract: Contract, static: Sequence[int]) -> str:
+        given = dict(self.given(contract))
+        given["in_specs"] = tuple(spec for i, spec in enumerate(given["in_specs"]) if i not in static)
+        traced = ", ".join(slot for i, slot in enumerate(writer.slots) if i not in static)
+        name = writer.new(f"shard_map_{inner}")
+        writer.write(
+            f"def {name}({writer.passed}):",
+            f"    def of_arrays({traced}):",
+            f"        return {inner}({writer.passed})",
+            "",
+            f"    return jax.jit(jax.shard_map(of_arrays{writer.options(given)}))({traced})",
+            "",
+        )
+        return name
 
     def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
         """Run the core once for each device, always compiled: uncompiled a call takes a thousand times as long."""
