@@ -3,6 +3,8 @@
 import gc
 import os
 import re
+import sys
+import textwrap
 import traceback
 import warnings
 import weakref
@@ -339,6 +341,54 @@ def test_without_filtering_all_frames_are_kept(pipeline):
 @pytest.mark.usefixtures("unfiltered")
 def test_without_filtering_an_error_of_annotax_ends_in_annotax():
     assert files(caught(grad, lambda n: n, wrt="m"))[-1].startswith(OURS[0])
+
+
+# --- IPython ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cell(capsys, monkeypatch, tmp_path):
+    """A function that runs a cell of a notebook and returns what it prints, without colours."""
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # the shell puts its own there
+    config = pytest.importorskip("traitlets.config").Config({"HistoryManager": {"enabled": False}})
+    shell = pytest.importorskip("IPython.core.interactiveshell").InteractiveShell(colors="nocolor", config=config)
+
+    def cell(source: str) -> str:
+        shell.run_cell(textwrap.dedent(source))
+        return re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+
+    return cell
+
+
+@pytest.mark.parametrize("pipeline", ["jit", "grad", "transform(jit, grad)", "vmap"])
+def test_an_error_of_a_function_in_ipython_shows_the_cells_alone(cell, pipeline):
+    shown = cell(f"""
+        import jax.numpy as jnp
+        from annotax import grad, jit, transform, vmap
+
+        @{pipeline}
+        def f(x):
+            raise LookupError("by hand")
+
+        f(jnp.ones(3))
+    """)
+    assert "LookupError: by hand" in shown
+    assert "f(jnp.ones(3))" in shown
+    assert not any(f"{folder}{os.sep}" in shown for folder in OURS[:2])
+    assert "<annotax" not in shown
+
+
+def test_an_error_of_annotax_in_ipython_shows_the_cell_alone(cell):
+    shown = cell("""
+        from annotax import jit
+
+        f = jit(lambda x, *, n: x, static="n")
+        f(1.0, n=[1])
+    """)
+    assert "StaticValueError" in shown
+    assert not any(f"{folder}{os.sep}" in shown for folder in OURS[:2])
+    assert "<annotax" not in shown
 
 
 # --- nothing is kept alive -------------------------------------------------------------------------------------------
