@@ -216,6 +216,32 @@ class Batching(Transform):
             return any(self.names_axes(part, component) for part, component in parts)
         return not result.is_derivative and self.axes_of_fields(value) is not None
 
+    def check_out_axes(self, contract: Contract, out_axes: Any, value: Any) -> None:
+        """See that what was returned for one example can take the batch at these axes.
+
+        Raises:
+            AxisError: If it has too few axes.
+        """
+
+        def check(axis: Any, part: Any) -> None:
+            for path, leaf in leaves_with_paths("result", part) if isinstance(axis, int) else ():
+                rank = np.ndim(leaf) if is_traceable(leaf) else 0
+                if not -rank - 1 <= axis <= rank:
+                    raise AxisError(
+                        message(
+                            contract.where,
+                            f"{self.name} cannot put the batch at axis {axis} of {path}",
+                            got=f"{describe(leaf)} for one example, so that there are axes 0 to {rank}",
+                            fix="name another axis in the result's hint, or in out_axes",
+                        )
+                    )
+
+        try:
+            jax.tree.map(check, out_axes, value, is_leaf=lambda axis: axis is None)
+        except ValueError as error:
+            if isinstance(error, AxisError):
+                raise
+
     def axes_of_fields(self, value: Any) -> tuple[Axis | None, ...] | None:
         """For each leaf of a value the `Axis` of the nearest field that has one for this map; `None` if none has."""
         return outline(value).axes(self.axis_name)

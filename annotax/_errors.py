@@ -47,6 +47,11 @@ class TraceError(AnnotaxError, RuntimeError):
     """One trace more than `max_traces` allows; raised while tracing."""
 
 
+def has_said_all(error: Exception) -> bool:
+    """Whether there is no use in looking for a reason of an error, or in trying again another way."""
+    return isinstance(error, AnnotaxError) and not isinstance(error, StaticValueError)
+
+
 # Tracebacks should name the classes where users import them from.
 for _error in AnnotaxError.__subclasses__():
     _error.__module__ = "annotax"

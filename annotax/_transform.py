@@ -26,7 +26,7 @@ from annotax._checks import (
     result_check,
 )
 from annotax._contract import Contract, filled, read
-from annotax._errors import AnnotaxError, StaticValueError
+from annotax._errors import AnnotaxError, has_said_all
 from annotax._layout import lay_out
 from annotax._normal import MEMO, PIPELINE, as_slots, make_binder, make_core, make_face
 from annotax._notes import explain_error
@@ -473,8 +473,8 @@ class Pipeline:
         return False
 
     def _is_refused(self, error: Exception, slots: tuple[Any, ...]) -> bool:
-        if isinstance(error, AnnotaxError) and not isinstance(error, StaticValueError):
-            return False  # it has said all
+        if has_said_all(error):
+            return False
         try:
             return bool(self.core.refused(slots))
         except AnnotaxError as problem:

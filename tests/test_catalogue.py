@@ -33,8 +33,6 @@ WITH_INTERNALS: set[str] = set()
 """Rows whose message shows internals of JAX yet."""
 
 WITH_FRAMES: set[str] = {
-    "A rule of `custom_vjp` that does not take a static parameter",
-    "A rule of `custom_vjp` that does not take the arguments of the function",
     "A list in a static field",
 }
 """Rows whose traceback is not that of the user alone yet."""
@@ -42,10 +40,7 @@ WITH_FRAMES: set[str] = {
 WITH_FRAMES_OF_GRAD: set[str] = set()
 """The same where `grad` stands inside `jit`."""
 
-WITH_CHAIN: set[str] = {
-    "A static field that is registered as data",
-    "Axes that do not fit the structure of the argument",
-}
+WITH_CHAIN: set[str] = set()
 """Rows whose traceback drags along that of another error yet."""
 
 SAYING = [mistake for mistake in MISTAKES if mistake.says]

@@ -23,7 +23,7 @@ from annotax._partition import Partition, Structures, with_structures
 from annotax._source import Writer
 from annotax._tracebacks import shortens
 from annotax._transform import DEFAULT, Pipeline, Transform, makes
-from annotax._tree import Structure
+from annotax._tree import Structure, describe, flatten
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -114,6 +114,24 @@ class _Slots:
         """Whether a slot holds anything that is traced."""
         return i not in structures or structures[i].traced > 0
 
+    def alone(self, returned: tuple[Any, ...], i: int) -> Any:
+        """The one cotangent in a tuple.
+
+        Raises:
+            AnnotaxError: If there is not just one.
+        """
+        if len(returned) == 1:
+            return returned[0]
+        raise AnnotaxError(
+            message(
+                self.contract.where,
+                f"the rule of {self.name} returned the wrong number of cotangents",
+                got=f"{len(returned)} of them",
+                expected=f"one, for the only differentiable parameter {self.contract.names[i]}",
+                fix="leave out static and NoDiff parameters",
+            )
+        )
+
     def several(self, values: Any, what: str, indices: Sequence[int]) -> tuple[Any, ...]:
         """What a rule returned for several parameters, as a tuple: one comes bare.
 
@@ -137,6 +155,38 @@ class _Slots:
         return tuple(cast("Any", values))
 
 
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class _Primals:
+    """The structures of the arguments, kept beside the residuals."""
+
+    structures: tuple[Any, ...]
+
+    def fits(self, i: int, value: Any) -> bool:
+        """Whether a value has the structure of an argument, or `None` for parts of it."""
+        try:
+            self.structures[i].flatten_up_to(value)
+        except ValueError:
+            return False
+        return not (isinstance(value, tuple) and jax.tree_util.treedef_is_leaf(self.structures[i]))
+
+
+def _pair(returned: Any, contract: Contract) -> tuple[Any, Any]:
+    if isinstance(returned, tuple):
+        parts = cast("Any", returned)
+        if len(parts) == 2:
+            return parts[0], parts[1]
+    raise AnnotaxError(
+        message(
+            contract.where,
+            "the fwd rule of custom_vjp returned no pair",
+            got=describe(cast("Any", returned)).removeprefix("traced "),
+            expected="(what the function returns, residuals)",
+            fix="return both: residuals are whatever bwd needs, or None",
+        )
+    )
+
+
 class CustomVjp(_CustomRule):
     """The transform that `custom_vjp` makes; see there."""
 
@@ -155,13 +205,18 @@ class CustomVjp(_CustomRule):
         partition = slots_of.partition
 
         def forward(structures: Structures, *arguments: Any) -> Any:
-            return _call(self._rule("fwd", contract), contract, Partition.join(structures, arguments))
+            slots = Partition.join(structures, arguments)
+            result, residuals = _pair(_call(self._rule("fwd", contract), contract, slots), contract)
+            return result, (residuals, _Primals(tuple(flatten(slot)[1] for slot in slots)))
 
-        def backward(structures: Structures, residuals: Any, cotangent: Any) -> tuple[Any, ...]:
+        def backward(structures: Structures, kept: tuple[Any, _Primals], cotangent: Any) -> tuple[Any, ...]:
+            residuals, primals = kept
             rule = self._rule("bwd", contract)
-            returned = rule(residuals, cotangent, **slots_of.statics(structures, self.taken["bwd"]))
+            returned: Any = rule(residuals, cotangent, **slots_of.statics(structures, self.taken["bwd"]))
             by_slot = dict(structures)
             moving = [i for i in slots_of.differentiable if slots_of.is_traced(i, by_slot)]
+            if len(moving) == 1 and isinstance(returned, tuple) and not primals.fits(moving[0], returned):
+                returned = slots_of.alone(cast("Any", returned), moving[0])  # as a rule for JAX itself returns it
             cotangents = dict(zip(moving, slots_of.several(returned, "cotangents", moving), strict=True))
             return tuple(
                 by_slot[i].pick(cotangents[i]) if i in by_slot and i in cotangents else cotangents.get(i)

@@ -29,7 +29,7 @@ from annotax._contract import (
     without_first,
 )
 from annotax._donation import Reuse, reuses, warn_of_unused
-from annotax._errors import MarkerError, ShardingError, StaticValueError, message
+from annotax._errors import MarkerError, ShardingError, StaticValueError, has_said_all, message
 from annotax._fields import may_hold_numbers
 from annotax._hints import EMPTY, may_be_unstrict
 from annotax._layout import ambient, carry
@@ -189,8 +189,8 @@ class _JitCore:
         if self.is_fast:
             try:
                 return self._fast(*slots)
-            except Exception:
-                if not self.refused(slots):
+            except Exception as error:
+                if has_said_all(error) or not self.refused(slots):
                     raise
         elif self.meets_mixed_values and (again := self.partition.split_again(slots)) is not None:
             structures, arguments = again

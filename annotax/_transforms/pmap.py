@@ -100,7 +100,7 @@ class Pmap(Batching):
                 problem = axes.problem(arguments) or self._too_many(axes, arguments)
                 if problem is None:
                     raise
-            raise problem
+            raise problem from None
 
         return call, contract
 

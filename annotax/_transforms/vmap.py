@@ -42,6 +42,8 @@ class Vmap(Batching):
             if may_be_by_field and not isinstance(result, jax.Array) and self.names_axes(result, contract.result):
                 is_out_by_field = True
                 raise _OutByField
+            if out_axes != 0:
+                self.check_out_axes(contract, out_axes, result)
             return for_each_axis(out_axes, lambda part: hold(part, contract), result)
 
         named_as(held, core)
@@ -95,7 +97,7 @@ class Vmap(Batching):
                 if problem is None and (by_leaves or axes.are_by_slot(slots)):
                     raise
             if problem is not None:
-                raise problem
+                raise problem from None
             is_by_leaf = True
             return for_each_axis(out_axes, release, by_leaf(slots))
 
