@@ -266,6 +266,11 @@ def test_a_donated_leaf_that_no_result_can_take_is_shown():
     assert "donated: no result can take its buffer" in found["state['b']"][1]
 
 
+def test_a_result_of_as_many_elements_takes_a_donated_buffer():
+    found = fact(jit(lambda x: x.reshape(3, 1) + 1, donate="x"), "x", jnp.ones(3))
+    assert "donated: result takes its buffer" in found
+
+
 def test_a_result_takes_one_buffer_alone():
     @jit
     def f(a: Donate[Array], b: Donate[Array]):

@@ -613,7 +613,7 @@ def test_a_donated_argument_that_no_result_can_take_is_named_at_the_line_of_the_
 
 
 def test_a_donated_argument_is_named_once_a_trace():
-    f = jit(lambda state, x: x, donate="state")
+    f = jit(lambda state, x: x + state[0], donate="state")
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         for _ in range(3):
@@ -625,7 +625,30 @@ def test_a_donation_that_a_result_takes_warns_of_nothing():
     jit(lambda state, x: {"state": state + x}, donate="state")(jnp.ones(3), 1.0)
 
 
+@pytest.mark.parametrize(
+    "function",
+    [lambda x: x.reshape(3, 1) + 1, lambda x: x.astype(int), lambda x: (x, x)],
+    ids=["another shape", "another dtype", "returned twice"],
+)
+def test_a_donation_that_jax_can_use_warns_of_nothing(function):
+    x = jnp.ones(3) + 1
+    jit(function, donate="x")(x)  # a result of as many elements will do
+    assert x.is_deleted()
+
+
+def test_a_donated_argument_that_is_not_used_is_not_deleted_and_not_warned_of():
+    x = jnp.ones(3)
+    jit(lambda x, y: y, donate="x")(x, jnp.ones(4))
+    assert not x.is_deleted()
+
+
+def test_a_donation_inside_of_another_trace_is_not_warned_of():
+    inner = jit(lambda x: jnp.sum(x), donate="x")
+    jit(lambda x: inner(x * 2))(jnp.ones(3))
+    transform(grad, jit(donate="x"))(lambda x: jnp.sum(x * x))
+
+
 def test_what_silences_the_warning_of_jax_silences_ours():
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Some donated buffers were not usable")
-        jit(lambda state, x: x, donate="state")(jnp.ones(3), 1.0)
+        jit(lambda state, x: x + state[0], donate="state")(jnp.ones(3), 1.0)
