@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import textwrap
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -268,7 +269,11 @@ def test_a_donated_leaf_that_no_result_can_take_is_shown():
 
 def test_a_result_of_as_many_elements_takes_a_donated_buffer():
     found = fact(jit(lambda x: x.reshape(3, 1) + 1, donate="x"), "x", jnp.ones(3))
-    assert "donated: result takes its buffer" in found
+    with warnings.catch_warnings(record=True) as of_jax:
+        warnings.simplefilter("always")
+        jax.jit(lambda x: x.reshape(3, 1) + 1, donate_argnums=0)(jnp.ones(3))
+    can = "no result can take" if of_jax else "result takes"  # older versions of JAX look at the shape as well
+    assert f"donated: {can} its buffer" in found
 
 
 def test_a_result_takes_one_buffer_alone():

@@ -595,7 +595,7 @@ def test_a_note_is_printed_with_the_error():
 def test_a_donated_argument_that_no_result_can_take_is_named_at_the_line_of_the_call():
     @jit
     def f(state: Donate[dict[str, Array]], x: Array):
-        return state["a"] + x
+        return state["a"] + x + state["b"].sum()
 
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
@@ -627,13 +627,18 @@ def test_a_donation_that_a_result_takes_warns_of_nothing():
 
 @pytest.mark.parametrize(
     "function",
-    [lambda x: x.reshape(3, 1) + 1, lambda x: x.astype(int), lambda x: (x, x)],
-    ids=["another shape", "another dtype", "returned twice"],
+    [lambda x: x.reshape(3, 1) + 1, lambda x: x.astype(int), lambda x: (x, x), lambda x: x[:2], lambda x: jnp.ones(3)],
+    ids=["another shape", "another dtype", "returned twice", "another size", "not used"],
 )
-def test_a_donation_that_jax_can_use_warns_of_nothing(function):
-    x = jnp.ones(3) + 1
-    jit(function, donate="x")(x)  # a result of as many elements will do
-    assert x.is_deleted()
+def test_a_donation_is_warned_of_by_name_where_jax_warns_of_it(function):
+    with warnings.catch_warnings(record=True) as of_jax:
+        warnings.simplefilter("always")
+        jax.jit(function, donate_argnums=0)(jnp.ones(3) + 1)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        jit(function, donate="x")(jnp.ones(3) + 1)
+    named = [warning for warning in found if "buffer of x (float32[3])" in str(warning.message)]
+    assert len(named) == len(of_jax)
 
 
 def test_a_donated_argument_that_is_not_used_is_not_deleted_and_not_warned_of():

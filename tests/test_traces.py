@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import cloudpickle
 import equinox as eqx
 import jax
+import jax.experimental
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -255,7 +256,8 @@ def test_matmul_precision_is_shown():
 def test_double_precision_is_shown():
     f = new()
     f(1)
-    with jax.enable_x64(True):
+    enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64  # before JAX 0.8
+    with enable_x64(True):
         f(1)
     assert "jax option jax_enable_x64: False -> True" in f.traces[-1].because
 
