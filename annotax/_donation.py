@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import re
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 
 from annotax._contract import Contract
@@ -39,34 +44,70 @@ def reuses(contract: Contract, donated: Sequence[int], slots: Sequence[Any], res
         slots: The values of the call, concrete, traced or abstract.
         result: What the function returned, likewise.
     """
-    free: dict[str, list[str]] = {}
-    for path, leaf in leaves_with_paths("result", result):
-        if is_traceable(leaf):
-            free.setdefault(_kind(leaf), []).append(path)
-    pairs = [pair for i in donated for pair in leaves_with_paths(contract.names[i], slots[i]) if is_traceable(pair[1])]
-    return tuple(
-        Reuse(path, describe(leaf).removeprefix("traced "), free[_kind(leaf)].pop(0) if free.get(_kind(leaf)) else None)
-        for path, leaf in pairs
+    free = [(path, leaf) for path, leaf in leaves_with_paths("result", result) if _has_buffer(leaf)]
+    pairs = [pair for i in donated for pair in leaves_with_paths(contract.names[i], slots[i]) if _has_buffer(pair[1])]
+    taken: dict[str, str] = {}
+    # First what is alike; then, since some version of JAX after 0.7, whatever is of that size.
+    for kind in (_aval, _bytes) if jax.__version_info__ >= (0, 8) else (_aval,):
+        for path, leaf in pairs:
+            fit = next((k for k, (_, other) in enumerate(free) if kind(other) == kind(leaf)), None)
+            if path not in taken and fit is not None:
+                taken[path] = free.pop(fit)[0]
+    return tuple(Reuse(path, describe(leaf).removeprefix("traced "), taken.get(path)) for path, leaf in pairs)
+
+
+def _has_buffer(leaf: Any) -> bool:
+    return is_traceable(leaf) and hasattr(leaf, "dtype") and 0 not in np.shape(leaf)
+
+
+def _aval(leaf: Any) -> str:
+    return f"{np.shape(leaf)} {leaf.dtype}"
+
+
+def _bytes(leaf: Any) -> int:
+    return int(math.prod(np.shape(leaf)) * getattr(leaf.dtype, "itemsize", 4))
+
+
+_LOCK = threading.RLock()
+_OF_JAX = "Some donated buffers were not usable"
+
+
+@contextlib.contextmanager
+def naming_donations(contract: Contract, found: Callable[[], Sequence[Reuse]]) -> Generator[None]:
+    """A block in which JAX's warning of donated buffers that it cannot use gets the names of the arguments.
+
+    Arguments:
+        contract: Of the function that is compiled in the block.
+        found: What becomes of its donated arrays, asked once it has been traced.
+    """
+    caught: list[warnings.WarningMessage] = []
+    try:
+        # Python keeps what it does with warnings for all threads at once, so they have to take turns.
+        with _LOCK, warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+    finally:
+        for warning in caught:
+            text = str(warning.message)
+            if text.startswith(_OF_JAX):
+                _warn_of_unused(contract, found(), set(re.findall(r"\w+\[[\d,]*\]", text)))
+            else:
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def _warn_of_unused(contract: Contract, found: Sequence[Reuse], arrays: set[str]) -> None:
+    """Warn of donated arrays that no result can take, given which ones JAX could not use."""
+    alike = [reuse for reuse in found if reuse.array in arrays]
+    unused = [reuse for reuse in alike if reuse.result is None] or alike
+    names = ", ".join(f"{reuse.path} ({reuse.array})" for reuse in unused)
+    warnings.warn(
+        # It begins as JAX's own, so that what silences that one silences this one.
+        f"{_OF_JAX}: "
+        + message(
+            contract.where,
+            f"no result can take the buffer of {names or ', '.join(sorted(arrays))}",
+            because="a buffer is reused for a result of the same shape and dtype, or of the same size; one for each",
+            fix="return an array of that shape, or drop Donate: the argument is deleted for nothing",
+        ),
+        stacklevel=stack_level(),
     )
-
-
-def _kind(leaf: Any) -> str:
-    return f"{np.shape(leaf)} {getattr(leaf, 'dtype', None) or type(leaf).__name__}"
-
-
-def warn_of_unused(contract: Contract, found: Sequence[Reuse]) -> None:
-    """Warn of donated arrays that no result can take; JAX warns too, but does not know their names."""
-    unused = [reuse for reuse in found if reuse.result is None]
-    if unused:
-        names = ", ".join(f"{reuse.path} ({reuse.array})" for reuse in unused)
-        warnings.warn(
-            # It begins as JAX's own, so that what silences that one silences this one.
-            "Some donated buffers were not usable: "
-            + message(
-                contract.where,
-                f"no result can take the buffer of {names}",
-                because="a buffer is reused for a result of the same shape and dtype, one for each",
-                fix="return an array of that shape, or drop Donate: the argument is deleted for nothing",
-            ),
-            stacklevel=stack_level(),
-        )

@@ -71,6 +71,6 @@ def shorten(error: BaseException) -> None:
 def stack_level() -> int:
     """The `stacklevel` with which a function that warns points at the user's call."""
     frame, level = cast("types.FrameType", inspect.currentframe()).f_back, 1
-    while frame is not None and frame.f_code.co_filename.startswith(_HIDDEN):
+    while frame is not None and frame.f_code.co_filename.startswith((*_HIDDEN, *_BETWEEN)):
         frame, level = frame.f_back, level + 1
     return level

@@ -171,7 +171,7 @@ def signature_of(contract: Contract, slots: Sequence[Any]) -> Signature:
         if may_hold_fields(parameter.hint):
             entries.update((path, _entry(value)) for path, value in _static_fields(parameter.name, slot))
             structure = cast("Any", jax.tree).structure(slot)
-            text = str(structure).partition("(")[2]
+            text = str(structure).removeprefix("PyTreeDef(").removesuffix(")")
             entries[f"the structure of {parameter.name}"] = (
                 _shortened(text),
                 hash(structure) if is_hashable(structure) else hash(text),
@@ -220,10 +220,14 @@ def _static_fields(path: str, value: Any) -> Iterator[tuple[str, Any]]:
 def _options() -> dict[str, Any]:
     config: Any = jax.config
     names = ("jax_enable_x64", "jax_default_matmul_precision", "jax_numpy_dtype_promotion", "jax_numpy_rank_promotion",
-             "jax_debug_nans", "jax_debug_infs")  # fmt: skip
+             "jax_debug_nans", "jax_debug_infs", "jax_default_device", "jax_default_prng_impl",
+             "jax_threefry_partitionable", "jax_remove_size_one_mesh_axis_from_type")  # fmt: skip
     mesh: Any = jax.sharding.get_abstract_mesh()
     options = {name: getattr(config, name, None) for name in names}
-    return options if mesh.empty else {**options, "mesh": dict(zip(mesh.axis_names, mesh.axis_sizes, strict=True))}
+    if mesh.empty:
+        return options
+    axes = zip(mesh.axis_names, mesh.axis_sizes, mesh.axis_types, strict=True)
+    return {**options, "mesh": {name: f"{size} {kind.name}" for name, size, kind in axes}}
 
 
 def differences(old: Signature, new: Signature) -> tuple[str, ...]:

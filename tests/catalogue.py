@@ -2652,7 +2652,7 @@ MISTAKES += [
         names=("train.total()", "x (float32[7])"),
         says="""
         Some donated buffers were not usable: train.total(): no result can take the buffer of x (float32[7]).
-          because  a buffer is reused for a result of the same shape and dtype, one for each
+          because  a buffer is reused for a result of the same shape and dtype, or of the same size; one for each
           fix      return an array of that shape, or drop Donate: the argument is deleted for nothing
         """,
     ),

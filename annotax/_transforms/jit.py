@@ -28,7 +28,7 @@ from annotax._contract import (
     selectors,
     without_first,
 )
-from annotax._donation import Reuse, reuses, warn_of_unused
+from annotax._donation import Reuse, naming_donations, reuses
 from annotax._errors import MarkerError, ShardingError, StaticValueError, has_said_all, message
 from annotax._fields import may_hold_numbers
 from annotax._hints import EMPTY, may_be_unstrict
@@ -49,7 +49,7 @@ from annotax._source import Writer
 from annotax._tracebacks import shortens
 from annotax._traces import History
 from annotax._transform import DEFAULT, Pipeline, Transform, makes, unpickled_entry
-from annotax._tree import Constant, describe, is_tracer, release
+from annotax._tree import Constant, describe, release
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -177,13 +177,10 @@ class _JitCore:
             return self._call(self._carried(slots, self.mesh) if is_unplaced else slots)
 
     def _call(self, slots: tuple[Any, ...]) -> Any:
-        result = self._result(slots)
-        if self.reused:
-            # Inside of another trace nothing is donated.
-            if not any(map(is_tracer, jax.tree.leaves(slots))):
-                warn_of_unused(self.contract, self.reused)
-            self.reused = ()
-        return result
+        if not self.given["donate_argnums"] or self.history.traces:
+            return self._result(slots)
+        with naming_donations(self.contract, lambda: self.reused):
+            return self._result(slots)
 
     def _result(self, slots: tuple[Any, ...]) -> Any:
         if self.is_fast:
