@@ -84,9 +84,12 @@ class Vmap(Batching):
         def call(*slots: Any) -> Any:
             nonlocal is_by_leaf
             by_leaves = is_by_leaf or is_out_by_field or axes.are_by_field(slots)
-            # Given the size, JAX 0.7 does not look for an axis that is not there.
-            by_leaves = by_leaves or ("axis_size" in options and not axes.are_by_slot(slots))
             problem: Exception | None = None
+            if "axis_size" in options:  # then JAX 0.7 looks neither for an axis that is not there nor at the sizes
+                problem = axes.problem(slots)
+                by_leaves = by_leaves or not axes.are_by_slot(slots)
+            if problem is not None:
+                raise problem
             try:
                 return for_each_axis(out_axes, release, by_leaf(slots) if by_leaves else direct(*slots))
             except _OutByField:
