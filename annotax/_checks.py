@@ -423,10 +423,10 @@ def _as_array(check: Check) -> Check:
 
     def checked(value: Any, path: str) -> Misfit | None:
         misfit = check(value, path)
-        is_array_like = isinstance(value, (np.ndarray, np.generic, bool, int, float, complex)) and is_traceable(value)
-        if misfit is not None and is_array_like and check(jnp.asarray(value), path) is None:
+        if misfit is None:
             return None
-        return misfit
+        is_array_like = isinstance(value, (np.ndarray, np.generic, bool, int, float, complex)) and is_traceable(value)
+        return None if is_array_like and check(jnp.asarray(value), path) is None else misfit
 
     return checked
 

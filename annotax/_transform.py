@@ -302,6 +302,7 @@ class Pipeline:
         self.callee: Callee = callee(given, is_face=is_face)
         self._memo = _memo(self.callee) if shared else _Memo()
         self._prepared: dict[str, Any] = {}
+        self._is_final = False
         _ = self.checker  # an option that is none raises here
         self.contract = self._read(final=False)
         if self.contract.pending is None:
@@ -362,10 +363,12 @@ class Pipeline:
         Raises:
             MarkerError: If a hint still cannot be read, or what it says cannot be honoured.
         """
-        if self.contract.pending is not None:
-            self.contract = self._read(final=True)
-            self._check()
-        self.contract = filled(self.contract, self.callee)
+        if not self._is_final:
+            if self.contract.pending is not None:
+                self.contract = self._read(final=True)
+                self._check()
+            self.contract = filled(self.contract, self.callee)
+            self._is_final = True
         return self.contract
 
     @functools.cached_property

@@ -46,7 +46,12 @@ class _Point:
     """
 
     def __init__(
-        self, rule: Differentiation, function: Callable[..., Any], slots_of: Callable[[Pipeline], Sequence[Any]]
+        self,
+        rule: Differentiation,
+        function: Callable[..., Any],
+        slots_of: Callable[[Pipeline], Sequence[Any]],
+        *,
+        is_tried: bool = False,
     ) -> None:
         pipeline = pipeline_for(function)
 
@@ -58,7 +63,7 @@ class _Point:
         self.slots = slots
         self.primals: tuple[Any, ...] = tuple(slots) if of.is_whole else tuple(slots[i] for i in of.indices)
         self.skeleton: Skeleton | None = None
-        if not of.holds_back(slots) and all(map(of.takes, jax.tree.leaves(self.primals))):
+        if not of.holds_back(slots) and (is_tried or all(map(of.takes, jax.tree.leaves(self.primals)))):
             self.function = of.of_chosen(slots)
         else:
             moving = Moving(of, slots)
@@ -210,7 +215,8 @@ def jvp(
         >>> tangent.tolist()
         [3.0, 30.0]
     """
-    point = _Point(_JVP, function, lambda pipeline: _slots(pipeline.require_contract(), primals))
+    # JAX refuses leaves without a derivative before it runs the function, so they are looked for only then.
+    point = _Point(_JVP, function, lambda pipeline: _slots(pipeline.require_contract(), primals), is_tried=True)
     of = point.differentiated
     directions = _tangents(of.contract, of.indices, tangents)
     problem: DifferentiationError | None = None
@@ -220,9 +226,16 @@ def jvp(
         )
     except Exception:
         problem = _misfit(of, point.slots, directions)
-        if problem is None:
+        is_mixed = point.skeleton is None and not all(map(of.takes, jax.tree.leaves(point.primals)))
+        if problem is None and not is_mixed:
             raise
-    raise problem
+    if problem is not None:
+        raise problem
+    slots = point.slots
+    point = _Point(_JVP, function, lambda _: slots)
+    return point.with_aux(
+        cast("Any", jax.jvp)(point.function, point.primals, point.tangents(directions), **point.options)
+    )
 
 
 def _misfit(of: Differentiated, slots: Sequence[Any], tangents: Sequence[Any]) -> DifferentiationError | None:
