@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter as SignatureParameter
 from typing import Any, TypeAlias, cast
 
+import jax
+
 from annotax._checks import check_static, check_static_leaf, is_constant_argument
 from annotax._contract import Contract, Parameter
 from annotax._errors import StaticValueError, message
@@ -79,6 +81,8 @@ class Partition:
         return any(self._is_mixed(i, slot) for i, slot in enumerate(slots))
 
     def _is_mixed(self, i: int, slot: Any) -> bool:
+        if isinstance(slot, jax.Array) and i not in self.inferred and i not in self.marked and i not in self.paths:
+            return False  # what most values are, and this is asked at every eager call
         parameter = self.contract.parameters[i]
         if i in self.marked:
             return not is_constant_argument(parameter, slot)

@@ -158,7 +158,7 @@ class _Slots:
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class _Primals:
-    """The structures of the arguments, kept beside the residuals."""
+    """The structures of some arguments, kept beside the residuals."""
 
     structures: tuple[Any, ...]
 
@@ -203,11 +203,14 @@ class CustomVjp(_CustomRule):
         """Give the core the rule."""
         slots_of = _Slots(contract, self.name)
         partition = slots_of.partition
+        is_alone = len(slots_of.differentiable) == 1
 
         def forward(structures: Structures, *arguments: Any) -> Any:
             slots = Partition.join(structures, arguments)
             result, residuals = _pair(_call(self._rule("fwd", contract), contract, slots), contract)
-            return result, (residuals, _Primals(tuple(flatten(slot)[1] for slot in slots)))
+            # Only where one cotangent comes back can a tuple be meant as such.
+            alone = [flatten(slots[i])[1] for i in slots_of.differentiable] if is_alone else []
+            return result, (residuals, _Primals(tuple(alone)))
 
         def backward(structures: Structures, kept: tuple[Any, _Primals], cotangent: Any) -> tuple[Any, ...]:
             residuals, primals = kept
@@ -215,7 +218,7 @@ class CustomVjp(_CustomRule):
             returned: Any = rule(residuals, cotangent, **slots_of.statics(structures, self.taken["bwd"]))
             by_slot = dict(structures)
             moving = [i for i in slots_of.differentiable if slots_of.is_traced(i, by_slot)]
-            if len(moving) == 1 and isinstance(returned, tuple) and not primals.fits(moving[0], returned):
+            if is_alone and len(moving) == 1 and isinstance(returned, tuple) and not primals.fits(0, returned):
                 returned = slots_of.alone(cast("Any", returned), moving[0])  # as a rule for JAX itself returns it
             cotangents = dict(zip(moving, slots_of.several(returned, "cotangents", moving), strict=True))
             return tuple(
