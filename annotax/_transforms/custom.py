@@ -18,6 +18,7 @@ from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract
 from annotax._differentiation import marked_to_differentiate
 from annotax._errors import AnnotaxError, MarkerError, message
+from annotax._hints import is_jaxtyping_class, without_metadata
 from annotax._markers import Static
 from annotax._partition import Partition, Structures, with_structures
 from annotax._source import Writer
@@ -158,17 +159,23 @@ class _Slots:
 @jax.tree_util.register_static
 @dataclass(frozen=True)
 class _Primals:
-    """The structures of some arguments, kept beside the residuals."""
+    """The structure of an argument, kept beside the residuals."""
 
-    structures: tuple[Any, ...]
+    structure: Any
 
-    def fits(self, i: int, value: Any) -> bool:
-        """Whether a value has the structure of an argument, or `None` for parts of it."""
+    def fits(self, value: tuple[Any, ...]) -> bool:
+        """Whether a tuple has this structure, or `None` for parts of it."""
         try:
-            self.structures[i].flatten_up_to(value)
+            self.structure.flatten_up_to(value)
         except ValueError:
             return False
-        return not (isinstance(value, tuple) and jax.tree_util.treedef_is_leaf(self.structures[i]))
+        return not jax.tree_util.treedef_is_leaf(self.structure)
+
+
+def _is_array(hint: Any) -> bool:
+    """Whether a hint wants one array or number, and so no tuple."""
+    bare = without_metadata(hint)
+    return bare in (jax.Array, float, complex) or (is_jaxtyping_class(bare) and hasattr(bare, "dtypes"))
 
 
 def _pair(returned: Any, contract: Contract) -> tuple[Any, Any]:
@@ -203,22 +210,25 @@ class CustomVjp(_CustomRule):
         """Give the core the rule."""
         slots_of = _Slots(contract, self.name)
         partition = slots_of.partition
+        # Where one cotangent comes back it may stand in a tuple, as in a rule for JAX itself, unless that is its own.
         is_alone = len(slots_of.differentiable) == 1
+        may_be_tuple = is_alone and not _is_array(contract.parameters[slots_of.differentiable[0]].hint)
 
         def forward(structures: Structures, *arguments: Any) -> Any:
             slots = Partition.join(structures, arguments)
             result, residuals = _pair(_call(self._rule("fwd", contract), contract, slots), contract)
-            # Only where one cotangent comes back can a tuple be meant as such.
-            alone = [flatten(slots[i])[1] for i in slots_of.differentiable] if is_alone else []
-            return result, (residuals, _Primals(tuple(alone)))
+            if not may_be_tuple:
+                return result, residuals
+            return result, (residuals, _Primals(flatten(slots[slots_of.differentiable[0]])[1]))
 
-        def backward(structures: Structures, kept: tuple[Any, _Primals], cotangent: Any) -> tuple[Any, ...]:
-            residuals, primals = kept
+        def backward(structures: Structures, residuals: Any, cotangent: Any) -> tuple[Any, ...]:
+            residuals, primals = residuals if may_be_tuple else (residuals, None)
             rule = self._rule("bwd", contract)
             returned: Any = rule(residuals, cotangent, **slots_of.statics(structures, self.taken["bwd"]))
             by_slot = dict(structures)
             moving = [i for i in slots_of.differentiable if slots_of.is_traced(i, by_slot)]
-            if is_alone and len(moving) == 1 and isinstance(returned, tuple) and not primals.fits(0, returned):
+            is_wrapped = is_alone and isinstance(returned, tuple) and (primals is None or not primals.fits(returned))
+            if is_wrapped and len(moving) == 1:
                 returned = slots_of.alone(cast("Any", returned), moving[0])  # as a rule for JAX itself returns it
             cotangents = dict(zip(moving, slots_of.several(returned, "cotangents", moving), strict=True))
             return tuple(
