@@ -8,12 +8,13 @@ that building the same pipeline twice gives the same compiled object. A decorato
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import inspect
 import types
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar, cast, overload
 
 import jax
 
@@ -35,7 +36,14 @@ from annotax._source import Writer
 from annotax._tracebacks import shorten, shortens
 from annotax._traces import History, Traces
 
+if TYPE_CHECKING:
+    from annotax._faces import AnyDecorator, Changing, Keeping
+    from annotax._transforms.jit import Jit
+
+C = TypeVar("C")
+D = TypeVar("D")
 F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
 
 DEFAULT: TypeCheckerOption = "beartype"
 """What `typechecker=` is where no decorator of a pipeline says otherwise."""
@@ -74,6 +82,10 @@ class Transform:
     kept_methods: ClassVar[tuple[str, ...]] = ()
     """Names of methods of the transform itself, offered on every face whose pipeline has it; they are handed the
     pipeline first."""
+
+    if TYPE_CHECKING:
+
+        def _are_names_read(self, /, other: int) -> None: ...  # by it `_faces.NamesUnread` tells type checkers apart
 
     def for_one_function(self) -> Transform:
         """What decorates one function: itself, unless it keeps something of that function."""
@@ -158,27 +170,28 @@ class Transform:
         return transformed
 
     @shortens
-    def __call__(self, function: F) -> F:
+    def __call__(self, function: Callable[P, Any], /) -> Callable[P, Any]:
         """Decorate a function with this one transform."""
         return decorate(function, (self,))
 
+    def _made(self, step: Transform, function: Callable[..., Any] | None) -> Any:
+        """What a call of this transform gives: a function decorated, or a decorator with other options.
 
-def makes(kind: type[Transform]) -> Callable[[F], F]:
-    """Tie a public decorator, `jit`, to the transform that it makes, so that `transform(jit, ...)` can take it bare."""
-
-    def tie(decorator: F) -> F:
-        decorator.__annotax_transform__ = kind  # type: ignore[attr-defined]
-        return shortens(decorator)
-
-    return tie
+        Arguments:
+            step: A transform of the same kind, with the options of the call.
+            function: What was passed to be decorated, or `None`.
+        """
+        bare: Any = type(self)()
+        if all(getattr(step, field.name) == getattr(bare, field.name) for field in dataclasses.fields(bare)):
+            step = self
+        return step if function is None else decorate(function, (step,))
 
 
 def _as_transform(given: Any) -> Transform:
     if isinstance(given, Transform):
         return given
-    kind = given if isinstance(given, type) else getattr(given, "__annotax_transform__", None)
-    if isinstance(kind, type) and issubclass(kind, Transform):
-        return kind()
+    if isinstance(given, type) and issubclass(given, Transform):
+        return given()
     name = getattr(given, "__name__", repr(given))
     module = getattr(given, "__module__", "") or ""
     fix = f"write annotax.{name}" if module.startswith("jax") else "subclass annotax.Transform to write your own"
@@ -189,8 +202,51 @@ def _as_transform(given: Any) -> Transform:
     )
 
 
+@overload
+def transform(step: Changing[D, Any], /, *inner: Keeping, typechecker: TypeCheckerOption = ...) -> D: ...
+@overload
+def transform(jit: Jit, step: Changing[Any, C], /, *inner: Keeping, typechecker: TypeCheckerOption = ...) -> C: ...
+@overload
+def transform(
+    outer: Keeping, step: Changing[D, Any], /, *inner: Keeping, typechecker: TypeCheckerOption = ...
+) -> D: ...
+@overload
+def transform(
+    jit: Jit, outer: Keeping, step: Changing[Any, C], /, *inner: Keeping, typechecker: TypeCheckerOption = ...
+) -> C: ...
+@overload
+def transform(
+    outer: Keeping,
+    second: Keeping,
+    step: Changing[D, Any],
+    /,
+    *inner: Keeping,
+    typechecker: TypeCheckerOption = ...,
+) -> D: ...
+@overload
+def transform(
+    jit: Jit,
+    outer: Keeping,
+    second: Keeping,
+    step: Changing[Any, C],
+    /,
+    *inner: Keeping,
+    typechecker: TypeCheckerOption = ...,
+) -> C: ...
+@overload
+def transform(
+    outer: Keeping,
+    second: Keeping,
+    third: Keeping,
+    step: Changing[D, Any],
+    /,
+    *inner: Keeping,
+    typechecker: TypeCheckerOption = ...,
+) -> D: ...
+@overload
+def transform(*transforms: Transform | type[Transform], typechecker: TypeCheckerOption = ...) -> AnyDecorator: ...
 @shortens
-def transform(*transforms: Any, typechecker: TypeCheckerOption = DEFAULT) -> Callable[[F], F]:
+def transform(*transforms: Any, typechecker: TypeCheckerOption = DEFAULT) -> Any:
     """Apply several transforms to a function, each told about it by its type hints.
 
     Arguments:

@@ -377,7 +377,7 @@ class Row:
 
 def exported() -> list[str]:
     """The names of all transforms that annotax exports."""
-    return [name for name in annotax.__all__ if hasattr(getattr(annotax, name), "__annotax_transform__")]
+    return [name for name in annotax.__all__ if isinstance(getattr(annotax, name), annotax.Transform)]
 
 
 def rows() -> Iterator[Row]:

@@ -232,7 +232,7 @@ def test_without_a_rule_a_derivative_raises_and_says_which_setter(kind):
         return x
 
     same(f(2.0), 2.0)
-    with pytest.raises(AnnotaxError, match=f"{kind.__name__} has no rule yet") as caught:
+    with pytest.raises(AnnotaxError, match=f"{kind.name} has no rule yet") as caught:
         jax.grad(f)(2.0)
     assert "f.def" in str(caught.value)
 
@@ -242,7 +242,7 @@ def test_nothing_to_differentiate_raises_at_decoration(kind):
     def f(x: NoDiff[Array], n: Static[int]):
         return x
 
-    with pytest.raises(MarkerError, match=f"{kind.__name__} has nothing to differentiate"):
+    with pytest.raises(MarkerError, match=f"{kind.name} has nothing to differentiate"):
         kind(f)
 
 

@@ -64,7 +64,7 @@ def test_eval_shape_computes_nothing():
 @pytest.mark.parametrize(
     "wrapped",
     [[jit], [vmap], [jit, vmap], [value_and_grad], [jit, vmap, grad]],
-    ids=lambda steps: "-".join(s.__name__ for s in steps),
+    ids=lambda steps: "-".join(s.name for s in steps),
 )
 def test_eval_shape_of_an_annotax_function_is_that_of_its_result(wrapped):
     def loss(w: Array, x: NoDiff[Array], *, n: Static[int]) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast, overload
 
 import jax
 
@@ -13,15 +13,41 @@ from annotax._contract import Contract
 from annotax._markers import Static
 from annotax._partition import Partition, holding, with_structures, write_with_constants
 from annotax._source import Writer
-from annotax._transform import DEFAULT, Transform, makes
+from annotax._tracebacks import shortens
+from annotax._transform import DEFAULT, Transform
 from annotax._tree import release
 
-F = TypeVar("F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from annotax._faces import CheckpointOptions, CompilingDecorator, F, Jitted, KeepingDecorator
 
 
 @dataclass(frozen=True)
 class Checkpoint(Transform):
-    """The transform that `checkpoint` makes; see there."""
+    """Recompute intermediates in the backward pass in place of keeping them, as `jax.checkpoint`. Also `remat`.
+
+    Parameters marked `Static`, and values that can never be traced, are constants in every spelling of a call, and
+    compare strictly: `1` and `True` are two.
+
+    Arguments:
+        function: The function; left out, `checkpoint(...)` is a decorator.
+        policy: As in `jax.checkpoint`: which intermediates to keep, one of `jax.checkpoint_policies`.
+        prevent_cse: As in `jax.checkpoint`; `False` is safe, and faster, under `jit` with `scan`.
+        typechecker: Checks arguments and results while tracing; see `annotax.jit`.
+
+    Returns:
+        A function with the signature and the values of the given one.
+
+    Raises:
+        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> @annotax.checkpoint
+        ... def block(x: jax.Array, *, activation: str = "sin") -> jax.Array:
+        ...     return getattr(jnp, activation)(x)
+        >>> float(jax.grad(lambda x: block(x, activation="cos"))(0.0))
+        -0.0
+    """
 
     policy: Callable[..., bool] | None = None
     prevent_cse: bool = True
@@ -61,63 +87,34 @@ class Checkpoint(Transform):
 
         return call, contract
 
+    if TYPE_CHECKING:
 
-@overload
-def checkpoint(
-    function: F,
-    /,
-    *,
-    policy: Callable[..., bool] | None = ...,
-    prevent_cse: bool = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> F: ...
+        @property
+        def _decorators(self) -> tuple[KeepingDecorator, CompilingDecorator]: ...
+
+    @overload
+    def __call__(self, function: Jitted[F], /, **options: Unpack[CheckpointOptions]) -> F: ...
+    @overload
+    def __call__(self, function: F, /, **options: Unpack[CheckpointOptions]) -> F: ...
+    @overload
+    def __call__(self, /, **options: Unpack[CheckpointOptions]) -> Checkpoint: ...
+    @shortens
+    def __call__(
+        self,
+        function: Any = None,
+        /,
+        *,
+        policy: Callable[..., bool] | None = None,
+        prevent_cse: bool = True,
+        typechecker: TypeCheckerOption = DEFAULT,
+    ) -> Any:
+        """Decorate a function, or make a decorator with other options."""
+        step = Checkpoint(policy, prevent_cse, typechecker)
+        return self._made(step, function)
 
 
-@overload
-def checkpoint(
-    *,
-    policy: Callable[..., bool] | None = ...,
-    prevent_cse: bool = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> Checkpoint: ...
-
-
-@makes(Checkpoint)
-def checkpoint(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    policy: Callable[..., bool] | None = None,
-    prevent_cse: bool = True,
-    typechecker: TypeCheckerOption = DEFAULT,
-) -> Any:
-    """Recompute intermediates in the backward pass in place of keeping them, as `jax.checkpoint`. Also `remat`.
-
-    Parameters marked `Static`, and values that can never be traced, are constants in every spelling of a call, and
-    compare strictly: `1` and `True` are two.
-
-    Arguments:
-        function: The function; left out, `checkpoint(...)` is a decorator.
-        policy: As in `jax.checkpoint`: which intermediates to keep, one of `jax.checkpoint_policies`.
-        prevent_cse: As in `jax.checkpoint`; `False` is safe, and faster, under `jit` with `scan`.
-        typechecker: Checks arguments and results while tracing; see `annotax.jit`.
-
-    Returns:
-        A function with the signature and the values of the given one.
-
-    Raises:
-        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
-
-    Example:
-        >>> import annotax, jax, jax.numpy as jnp
-        >>> @annotax.checkpoint
-        ... def block(x: jax.Array, *, activation: str = "sin") -> jax.Array:
-        ...     return getattr(jnp, activation)(x)
-        >>> float(jax.grad(lambda x: block(x, activation="cos"))(0.0))
-        -0.0
-    """
-    step = Checkpoint(policy, prevent_cse, typechecker)
-    return step if function is None else step(function)
+checkpoint = Checkpoint()
+"""`Checkpoint` without options: a decorator, and with options the maker of one."""
 
 
 remat = checkpoint

@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from inspect import Parameter as SignatureParameter
-from typing import Any, ClassVar, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast, overload
 
 import jax
 
@@ -23,10 +23,26 @@ from annotax._markers import Static
 from annotax._partition import Partition, Structures, with_structures
 from annotax._source import Writer
 from annotax._tracebacks import shortens
-from annotax._transform import DEFAULT, Pipeline, Transform, makes
+from annotax._transform import DEFAULT, Pipeline, Transform
 from annotax._tree import Structure, describe, flatten
 
-F = TypeVar("F", bound=Callable[..., Any])
+if TYPE_CHECKING:
+    from annotax._faces import (
+        BoundWithJvp,
+        BoundWithVjp,
+        ClassMethod,
+        CompilingDecorator,
+        CustomJvpOptions,
+        CustomVjpOptions,
+        F,
+        KeepingDecorator,
+        Method,
+        NamesUnread,
+        P,
+        R,
+        WithJvp,
+        WithVjp,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +211,38 @@ def _pair(returned: Any, contract: Contract) -> tuple[Any, Any]:
 
 
 class CustomVjp(_CustomRule):
-    """The transform that `custom_vjp` makes; see there."""
+    """Give a function its own reverse-mode derivative, as `jax.custom_vjp`, with roles read from its type hints.
+
+    The rule is set by `f.defvjp(fwd, bwd)`. `fwd` has the function's own signature and is called like it; it returns
+    `(what the function returns, residuals)`. `bwd(residuals, cotangent, *, <each Static parameter by name>)` returns
+    the cotangents of the differentiable parameters alone, in the order of the signature, bare if it is one. `NoDiff`
+    parameters are traced, and their cotangent is zero. Parameters static by inference go to `bwd` if it takes them.
+
+    Arguments:
+        function: The function; left out, `custom_vjp(...)` is a decorator.
+        optimize_remat: As in `jax.custom_vjp.defvjp`.
+        typechecker: Checks arguments and results while tracing; see `annotax.jit`.
+
+    Returns:
+        A function with the signature of the given one, with `defvjp`; decorators above it keep `defvjp`.
+
+    Raises:
+        MarkerError: If there is nothing to differentiate, or `bwd` does not take a static parameter.
+        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> @annotax.custom_vjp
+        ... def clip(x: jax.Array, *, limit: annotax.Static[float] = 1.0) -> jax.Array:
+        ...     return x
+        >>> def fwd(x, *, limit):
+        ...     return x, None
+        >>> def bwd(residuals, cotangent, *, limit):
+        ...     return jnp.clip(cotangent, -limit, limit)
+        >>> clip.defvjp(fwd, bwd)
+        >>> float(jax.grad(lambda x: 100 * clip(x, limit=2.0))(1.0))
+        2.0
+    """
 
     name: ClassVar[str] = "custom_vjp"
     kept_methods: ClassVar[tuple[str, ...]] = ("defvjp",)
@@ -245,9 +292,70 @@ class CustomVjp(_CustomRule):
 
         return call, contract
 
+    if TYPE_CHECKING:
+
+        @property
+        def _decorators(self) -> tuple[KeepingDecorator, CompilingDecorator]: ...
+
+    @overload
+    def __call__(
+        self: NamesUnread[...], function: Callable[P, R], /, **options: Unpack[CustomVjpOptions]
+    ) -> BoundWithVjp[Callable[P, R], P, R]: ...
+    @overload
+    def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
+        self, function: Method, /, **options: Unpack[CustomVjpOptions]
+    ) -> Method: ...
+    @overload
+    def __call__(self, function: ClassMethod, /, **options: Unpack[CustomVjpOptions]) -> ClassMethod: ...
+    @overload
+    def __call__(self, function: F, /, **options: Unpack[CustomVjpOptions]) -> WithVjp[F]: ...  # type: ignore[overload-cannot-match]  # a name tells
+    @overload
+    def __call__(self, /, **options: Unpack[CustomVjpOptions]) -> CustomVjp: ...
+    @shortens
+    def __call__(
+        self,
+        function: Any = None,
+        /,
+        *,
+        optimize_remat: bool = False,
+        typechecker: TypeCheckerOption = DEFAULT,
+    ) -> Any:
+        """Decorate a function, or make a decorator with other options."""
+        options = {"optimize_remat": True} if optimize_remat else {}
+        step = CustomVjp(options=options, typechecker=typechecker)
+        return self._made(step, function)
+
 
 class CustomJvp(_CustomRule):
-    """The transform that `custom_jvp` makes; see there."""
+    """Give a function its own forward-mode derivative, as `jax.custom_jvp`, with roles read from its type hints.
+
+    The rule is set by `f.defjvp(rule)`, which returns it, so that it can stand as a decorator. It is called as
+    `rule(primals, tangents, *, <each Static parameter by name>)`: the values of all traced parameters and the tangents
+    of the differentiable ones, as tuples in the order of the signature. It returns `(result, tangent of the result)`.
+
+    Arguments:
+        function: The function; left out, `custom_jvp(...)` is a decorator.
+        typechecker: Checks arguments and results while tracing; see `annotax.jit`.
+
+    Returns:
+        A function with the signature of the given one, with `defjvp`; decorators above it keep `defjvp`.
+
+    Raises:
+        MarkerError: If there is nothing to differentiate, or the rule does not take a static parameter.
+        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> @annotax.custom_jvp
+        ... def power(x: jax.Array, *, n: annotax.Static[int] = 2) -> jax.Array:
+        ...     return x**n
+        >>> @power.defjvp
+        ... def rule(primals, tangents, *, n):
+        ...     (x,), (dx,) = primals, tangents
+        ...     return power(x, n=n), n * x ** (n - 1) * dx
+        >>> float(jax.grad(power)(3.0))
+        6.0
+    """
 
     name: ClassVar[str] = "custom_jvp"
     kept_methods: ClassVar[tuple[str, ...]] = ("defjvp",)
@@ -280,6 +388,37 @@ class CustomJvp(_CustomRule):
             return function(structures, *arguments)
 
         return call, contract
+
+    if TYPE_CHECKING:
+
+        @property
+        def _decorators(self) -> tuple[KeepingDecorator, CompilingDecorator]: ...
+
+    @overload
+    def __call__(
+        self: NamesUnread[...], function: Callable[P, R], /, **options: Unpack[CustomJvpOptions]
+    ) -> BoundWithJvp[Callable[P, R], P, R]: ...
+    @overload
+    def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
+        self, function: Method, /, **options: Unpack[CustomJvpOptions]
+    ) -> Method: ...
+    @overload
+    def __call__(self, function: ClassMethod, /, **options: Unpack[CustomJvpOptions]) -> ClassMethod: ...
+    @overload
+    def __call__(self, function: F, /, **options: Unpack[CustomJvpOptions]) -> WithJvp[F]: ...  # type: ignore[overload-cannot-match]  # a name tells
+    @overload
+    def __call__(self, /, **options: Unpack[CustomJvpOptions]) -> CustomJvp: ...
+    @shortens
+    def __call__(
+        self,
+        function: Any = None,
+        /,
+        *,
+        typechecker: TypeCheckerOption = DEFAULT,
+    ) -> Any:
+        """Decorate a function, or make a decorator with other options."""
+        step = CustomJvp(typechecker=typechecker)
+        return self._made(step, function)
 
 
 def _call(function: Callable[..., Any], contract: Contract, slots: Sequence[Any]) -> Any:
@@ -341,97 +480,9 @@ def _names_taken(function: Callable[..., Any]) -> frozenset[str] | None:
     return frozenset(parameter.name for parameter in parameters if parameter.kind in by_keyword)
 
 
-@overload
-def custom_vjp(function: F, /, *, optimize_remat: bool = ..., typechecker: TypeCheckerOption = ...) -> F: ...
+custom_vjp = CustomVjp()
+"""`CustomVjp` without options: a decorator, and with options the maker of one."""
 
 
-@overload
-def custom_vjp(*, optimize_remat: bool = ..., typechecker: TypeCheckerOption = ...) -> CustomVjp: ...
-
-
-@makes(CustomVjp)
-def custom_vjp(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    optimize_remat: bool = False,
-    typechecker: TypeCheckerOption = DEFAULT,
-) -> Any:
-    """Give a function its own reverse-mode derivative, as `jax.custom_vjp`, with roles read from its type hints.
-
-    The rule is set by `f.defvjp(fwd, bwd)`. `fwd` has the function's own signature and is called like it; it returns
-    `(what the function returns, residuals)`. `bwd(residuals, cotangent, *, <each Static parameter by name>)` returns
-    the cotangents of the differentiable parameters alone, in the order of the signature, bare if it is one. `NoDiff`
-    parameters are traced, and their cotangent is zero. Parameters static by inference go to `bwd` if it takes them.
-
-    Arguments:
-        function: The function; left out, `custom_vjp(...)` is a decorator.
-        optimize_remat: As in `jax.custom_vjp.defvjp`.
-        typechecker: Checks arguments and results while tracing; see `annotax.jit`.
-
-    Returns:
-        A function with the signature of the given one, with `defvjp`; decorators above it keep `defvjp`.
-
-    Raises:
-        MarkerError: If there is nothing to differentiate, or `bwd` does not take a static parameter.
-        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
-
-    Example:
-        >>> import annotax, jax, jax.numpy as jnp
-        >>> @annotax.custom_vjp
-        ... def clip(x: jax.Array, *, limit: annotax.Static[float] = 1.0) -> jax.Array:
-        ...     return x
-        >>> def fwd(x, *, limit):
-        ...     return x, None
-        >>> def bwd(residuals, cotangent, *, limit):
-        ...     return jnp.clip(cotangent, -limit, limit)
-        >>> clip.defvjp(fwd, bwd)
-        >>> float(jax.grad(lambda x: 100 * clip(x, limit=2.0))(1.0))
-        2.0
-    """
-    options = {"optimize_remat": True} if optimize_remat else {}
-    step = CustomVjp(options=options, typechecker=typechecker)
-    return step if function is None else step(function)
-
-
-@overload
-def custom_jvp(function: F, /, *, typechecker: TypeCheckerOption = ...) -> F: ...
-
-
-@overload
-def custom_jvp(*, typechecker: TypeCheckerOption = ...) -> CustomJvp: ...
-
-
-@makes(CustomJvp)
-def custom_jvp(function: Callable[..., Any] | None = None, /, *, typechecker: TypeCheckerOption = DEFAULT) -> Any:
-    """Give a function its own forward-mode derivative, as `jax.custom_jvp`, with roles read from its type hints.
-
-    The rule is set by `f.defjvp(rule)`, which returns it, so that it can stand as a decorator. It is called as
-    `rule(primals, tangents, *, <each Static parameter by name>)`: the values of all traced parameters and the tangents
-    of the differentiable ones, as tuples in the order of the signature. It returns `(result, tangent of the result)`.
-
-    Arguments:
-        function: The function; left out, `custom_jvp(...)` is a decorator.
-        typechecker: Checks arguments and results while tracing; see `annotax.jit`.
-
-    Returns:
-        A function with the signature of the given one, with `defjvp`; decorators above it keep `defjvp`.
-
-    Raises:
-        MarkerError: If there is nothing to differentiate, or the rule does not take a static parameter.
-        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
-
-    Example:
-        >>> import annotax, jax, jax.numpy as jnp
-        >>> @annotax.custom_jvp
-        ... def power(x: jax.Array, *, n: annotax.Static[int] = 2) -> jax.Array:
-        ...     return x**n
-        >>> @power.defjvp
-        ... def rule(primals, tangents, *, n):
-        ...     (x,), (dx,) = primals, tangents
-        ...     return power(x, n=n), n * x ** (n - 1) * dx
-        >>> float(jax.grad(power)(3.0))
-        6.0
-    """
-    step = CustomJvp(typechecker=typechecker)
-    return step if function is None else step(function)
+custom_jvp = CustomJvp()
+"""`CustomJvp` without options: a decorator, and with options the maker of one."""

@@ -3,101 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Unpack, overload
 
 import jax
 
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Result, Selector
 from annotax._differentiation import Differentiated, Differentiation, as_options, as_wrt
-from annotax._transform import DEFAULT, makes
+from annotax._tracebacks import shortens
+from annotax._transform import DEFAULT
+
+if TYPE_CHECKING:
+    from annotax._faces import (
+        BoundGradient,
+        BoundValueAndGradient,
+        CompiledGradDecorator,
+        CompiledValueAndGradDecorator,
+        Derivative,
+        GradDecorator,
+        Gradient,
+        GradOptions,
+        NamesUnread,
+        P,
+        R,
+        S,
+        SelectedGrad,
+        SelectedValueAndGrad,
+        TakesCls,
+        TakesSelf,
+        ValueAndGradDecorator,
+        ValueAndGradient,
+    )
 
 
 class Grad(Differentiation):
-    """The transform that `grad` makes; see there."""
-
-    name: ClassVar[str] = "grad"
-
-    def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
-        """Differentiate the core."""
-        differentiated = Differentiated(core, contract, self)
-        # As `jax.grad` does; the value is computed all the same.
-        call = differentiated.direct_or_partly(jax.value_and_grad)
-        if not differentiated.auxiliary:
-            return lambda *slots: differentiated.laid_out(call(slots)[1], slots), self.check(contract)
-
-        def gradient_and_aux(*slots: Any) -> Any:
-            (_, returned), gradient = call(slots)
-            return differentiated.laid_out(gradient, slots), differentiated.aux_of(returned)
-
-        return gradient_and_aux, self.check(contract)
-
-
-class ValueAndGrad(Differentiation):
-    """The transform that `value_and_grad` makes; see there."""
-
-    name: ClassVar[str] = "value_and_grad"
-
-    def check(self, contract: Contract) -> Contract:
-        """See that there is something to differentiate, and say what comes out."""
-        super().check(contract)
-        return contract.returning(Result(components=(contract.result, Result(is_derivative=True))))
-
-    def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
-        """Differentiate the core."""
-        differentiated = Differentiated(core, contract, self)
-        call = differentiated.direct_or_partly(jax.value_and_grad)
-
-        def returned_and_gradient(*slots: Any) -> Any:
-            returned, gradient = call(slots)
-            return returned[1] if differentiated.auxiliary else returned, differentiated.laid_out(gradient, slots)
-
-        return returned_and_gradient, self.check(contract)
-
-    def written(self, options: str) -> str:
-        """The line that sets `found` and `returned`."""
-        return f"    (_, returned), found = jax.value_and_grad(of_moving, has_aux=True{options})(moving)"
-
-    def returned_text(self, aux: str) -> str:
-        """What is returned, as source."""
-        return "returned, restored(found)"
-
-
-@overload
-def grad(
-    function: Callable[..., Any],
-    /,
-    *,
-    wrt: Selector | Sequence[Selector] | None = ...,
-    has_aux: bool | None = ...,
-    holomorphic: bool = ...,
-    allow_int: bool = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> Callable[..., Any]: ...
-
-
-@overload
-def grad(
-    *,
-    wrt: Selector | Sequence[Selector] | None = ...,
-    has_aux: bool | None = ...,
-    holomorphic: bool = ...,
-    allow_int: bool = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> Grad: ...
-
-
-@makes(Grad)
-def grad(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    wrt: Selector | Sequence[Selector] | None = None,
-    has_aux: bool | None = None,
-    holomorphic: bool = False,
-    allow_int: bool = False,
-    typechecker: TypeCheckerOption = DEFAULT,
-) -> Any:
     """The gradient of a function, as `jax.grad`, with what is differentiated read from its type hints.
 
     Every parameter is differentiated that is not excluded: by `Static`, by `NoDiff`, or by a hint that can never be
@@ -132,45 +71,74 @@ def grad(
         >>> loss(jnp.ones(2), x=jnp.ones(2)).tolist()
         [4.0, 4.0]
     """
-    step = Grad(as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic, allow_int=allow_int), typechecker)
-    return step if function is None else step(function)
+
+    name: ClassVar[str] = "grad"
+
+    def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
+        """Differentiate the core."""
+        differentiated = Differentiated(core, contract, self)
+        # As `jax.grad` does; the value is computed all the same.
+        call = differentiated.direct_or_partly(jax.value_and_grad)
+        if not differentiated.auxiliary:
+            return lambda *slots: differentiated.laid_out(call(slots)[1], slots), self.check(contract)
+
+        def gradient_and_aux(*slots: Any) -> Any:
+            (_, returned), gradient = call(slots)
+            return differentiated.laid_out(gradient, slots), differentiated.aux_of(returned)
+
+        return gradient_and_aux, self.check(contract)
+
+    if TYPE_CHECKING:
+
+        @property
+        def _decorators(self) -> tuple[GradDecorator, CompiledGradDecorator]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[P, R], /, *, wrt: Selector | Sequence[Selector], **options: Unpack[GradOptions]
+    ) -> Callable[P, Any]: ...
+    @overload
+    def __call__(
+        self: NamesUnread[...], function: Callable[P, R], /, **options: Unpack[GradOptions]
+    ) -> BoundGradient[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
+    @overload
+    def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
+        self, function: TakesSelf[S, P, R], /, **options: Unpack[GradOptions]
+    ) -> Callable[Concatenate[S, P], Any]: ...
+    @overload
+    def __call__(
+        self, function: TakesCls[S, P, R], /, **options: Unpack[GradOptions]
+    ) -> Callable[Concatenate[S, P], Any]: ...
+    @overload
+    def __call__(
+        self, function: Derivative[Any, Any, Any, P], /, **options: Unpack[GradOptions]
+    ) -> Callable[P, Any]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, R], /, **options: Unpack[GradOptions]
+    ) -> Gradient[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
+    @overload
+    def __call__(self, /, *, wrt: None = ..., **options: Unpack[GradOptions]) -> Grad: ...
+    @overload
+    def __call__(self, /, *, wrt: Selector | Sequence[Selector], **options: Unpack[GradOptions]) -> SelectedGrad: ...
+    @shortens
+    def __call__(
+        self,
+        function: Any = None,
+        /,
+        *,
+        wrt: Selector | Sequence[Selector] | None = None,
+        has_aux: bool | None = None,
+        holomorphic: bool = False,
+        allow_int: bool = False,
+        typechecker: TypeCheckerOption = DEFAULT,
+    ) -> Any:
+        """Decorate a function, or make a decorator with other options."""
+        step = Grad(as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic, allow_int=allow_int), typechecker)
+        return self._made(step, function)
 
 
-@overload
-def value_and_grad(
-    function: Callable[..., Any],
-    /,
-    *,
-    wrt: Selector | Sequence[Selector] | None = ...,
-    has_aux: bool | None = ...,
-    holomorphic: bool = ...,
-    allow_int: bool = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> Callable[..., Any]: ...
-
-
-@overload
-def value_and_grad(
-    *,
-    wrt: Selector | Sequence[Selector] | None = ...,
-    has_aux: bool | None = ...,
-    holomorphic: bool = ...,
-    allow_int: bool = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> ValueAndGrad: ...
-
-
-@makes(ValueAndGrad)
-def value_and_grad(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    wrt: Selector | Sequence[Selector] | None = None,
-    has_aux: bool | None = None,
-    holomorphic: bool = False,
-    allow_int: bool = False,
-    typechecker: TypeCheckerOption = DEFAULT,
-) -> Any:
+class ValueAndGrad(Differentiation):
     """What a function returns and its gradient, as `jax.value_and_grad`; see `annotax.grad` for what is differentiated.
 
     Arguments:
@@ -199,5 +167,88 @@ def value_and_grad(
         >>> float(value), note, gradient.tolist()
         (2.0, 'two terms', [2.0, 2.0])
     """
-    step = ValueAndGrad(as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic, allow_int=allow_int), typechecker)
-    return step if function is None else step(function)
+
+    name: ClassVar[str] = "value_and_grad"
+
+    def check(self, contract: Contract) -> Contract:
+        """See that there is something to differentiate, and say what comes out."""
+        super().check(contract)
+        return contract.returning(Result(components=(contract.result, Result(is_derivative=True))))
+
+    def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
+        """Differentiate the core."""
+        differentiated = Differentiated(core, contract, self)
+        call = differentiated.direct_or_partly(jax.value_and_grad)
+
+        def returned_and_gradient(*slots: Any) -> Any:
+            returned, gradient = call(slots)
+            return returned[1] if differentiated.auxiliary else returned, differentiated.laid_out(gradient, slots)
+
+        return returned_and_gradient, self.check(contract)
+
+    def written(self, options: str) -> str:
+        """The line that sets `found` and `returned`."""
+        return f"    (_, returned), found = jax.value_and_grad(of_moving, has_aux=True{options})(moving)"
+
+    def returned_text(self, aux: str) -> str:
+        """What is returned, as source."""
+        return "returned, restored(found)"
+
+    if TYPE_CHECKING:
+
+        @property
+        def _decorators(self) -> tuple[ValueAndGradDecorator, CompiledValueAndGradDecorator]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[P, R], /, *, wrt: Selector | Sequence[Selector], **options: Unpack[GradOptions]
+    ) -> Callable[P, tuple[R, Any]]: ...
+    @overload
+    def __call__(
+        self: NamesUnread[...], function: Callable[P, R], /, **options: Unpack[GradOptions]
+    ) -> BoundValueAndGradient[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
+    @overload
+    def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
+        self, function: TakesSelf[S, P, R], /, **options: Unpack[GradOptions]
+    ) -> Callable[Concatenate[S, P], tuple[R, Any]]: ...
+    @overload
+    def __call__(
+        self, function: TakesCls[S, P, R], /, **options: Unpack[GradOptions]
+    ) -> Callable[Concatenate[S, P], tuple[R, Any]]: ...
+    @overload
+    def __call__(
+        self, function: Derivative[Any, Any, Any, P], /, **options: Unpack[GradOptions]
+    ) -> Callable[P, Any]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, R], /, **options: Unpack[GradOptions]
+    ) -> ValueAndGradient[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
+    @overload
+    def __call__(self, /, *, wrt: None = ..., **options: Unpack[GradOptions]) -> ValueAndGrad: ...
+    @overload
+    def __call__(
+        self, /, *, wrt: Selector | Sequence[Selector], **options: Unpack[GradOptions]
+    ) -> SelectedValueAndGrad: ...
+    @shortens
+    def __call__(
+        self,
+        function: Any = None,
+        /,
+        *,
+        wrt: Selector | Sequence[Selector] | None = None,
+        has_aux: bool | None = None,
+        holomorphic: bool = False,
+        allow_int: bool = False,
+        typechecker: TypeCheckerOption = DEFAULT,
+    ) -> Any:
+        """Decorate a function, or make a decorator with other options."""
+        step = ValueAndGrad(as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic, allow_int=allow_int), typechecker)
+        return self._made(step, function)
+
+
+grad = Grad()
+"""`Grad` without options: a decorator, and with options the maker of one."""
+
+
+value_and_grad = ValueAndGrad()
+"""`ValueAndGrad` without options: a decorator, and with options the maker of one."""

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Unpack, cast, overload
 
 import jax
 
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Selector
 from annotax._differentiation import Differentiated, Differentiation, as_options, as_wrt
-from annotax._transform import DEFAULT, makes
+from annotax._tracebacks import shortens
+from annotax._transform import DEFAULT, Transform
+
+if TYPE_CHECKING:
+    from annotax._faces import (
+        BoundJacobianFunction,
+        CompiledJacobianDecorator,
+        Derivative,
+        GradOptions,
+        JacobianDecorator,
+        JacobianFunction,
+        JacobianOptions,
+        NamesUnread,
+        P,
+        R,
+        S,
+        TakesCls,
+        TakesSelf,
+    )
 
 
 class Jacobian(Differentiation):
@@ -51,70 +69,6 @@ class Jacobian(Differentiation):
 
 
 class JacFwd(Jacobian):
-    """The transform that `jacfwd` makes; see there."""
-
-    name: ClassVar[str] = "jacfwd"
-
-    @property
-    def derivative(self) -> Any:
-        """What JAX has for it."""
-        return cast("Any", jax.jacfwd)
-
-
-class JacRev(Jacobian):
-    """The transform that `jacrev` makes; see there."""
-
-    name: ClassVar[str] = "jacrev"
-
-    @property
-    def derivative(self) -> Any:
-        """What JAX has for it."""
-        return cast("Any", jax.jacrev)
-
-
-class Hessian(Jacobian):
-    """The transform that `hessian` makes; see there."""
-
-    name: ClassVar[str] = "hessian"
-
-    @property
-    def derivative(self) -> Any:
-        """What JAX has for it."""
-        return cast("Any", jax.hessian)
-
-
-@overload
-def jacfwd(
-    function: Callable[..., Any],
-    /,
-    *,
-    wrt: Selector | Sequence[Selector] | None = ...,
-    has_aux: bool | None = ...,
-    holomorphic: bool = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> Callable[..., Any]: ...
-
-
-@overload
-def jacfwd(
-    *,
-    wrt: Selector | Sequence[Selector] | None = ...,
-    has_aux: bool | None = ...,
-    holomorphic: bool = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> JacFwd: ...
-
-
-@makes(JacFwd)
-def jacfwd(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    wrt: Selector | Sequence[Selector] | None = None,
-    has_aux: bool | None = None,
-    holomorphic: bool = False,
-    typechecker: TypeCheckerOption = DEFAULT,
-) -> Any:
     """The Jacobian of a function, column by column, as `jax.jacfwd`; good where there are few inputs.
 
     What is differentiated is read from the type hints by the rule of `annotax.grad`.
@@ -145,45 +99,64 @@ def jacfwd(
         >>> powers(jnp.array(3.0)).tolist()
         [1.0, 6.0]
     """
-    step = JacFwd(as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic), typechecker)
-    return step if function is None else step(function)
+
+    name: ClassVar[str] = "jacfwd"
+
+    @property
+    def derivative(self) -> Any:
+        """What JAX has for it."""
+        return cast("Any", jax.jacfwd)
+
+    if TYPE_CHECKING:
+
+        @property
+        def _decorators(self) -> tuple[JacobianDecorator, CompiledJacobianDecorator]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[P, R], /, *, wrt: Selector | Sequence[Selector], **options: Unpack[JacobianOptions]
+    ) -> Callable[P, Any]: ...
+    @overload
+    def __call__(
+        self: NamesUnread[...], function: Callable[P, R], /, **options: Unpack[JacobianOptions]
+    ) -> BoundJacobianFunction[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
+    @overload
+    def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
+        self, function: TakesSelf[S, P, R], /, **options: Unpack[JacobianOptions]
+    ) -> Callable[Concatenate[S, P], Any]: ...
+    @overload
+    def __call__(
+        self, function: TakesCls[S, P, R], /, **options: Unpack[JacobianOptions]
+    ) -> Callable[Concatenate[S, P], Any]: ...
+    @overload
+    def __call__(
+        self, function: Derivative[Any, Any, Any, P], /, **options: Unpack[JacobianOptions]
+    ) -> Callable[P, Any]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, R], /, **options: Unpack[JacobianOptions]
+    ) -> JacobianFunction[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
+    @overload
+    def __call__(self, /, *, wrt: None = ..., **options: Unpack[JacobianOptions]) -> JacFwd: ...
+    @overload
+    def __call__(self, /, *, wrt: Selector | Sequence[Selector], **options: Unpack[JacobianOptions]) -> Transform: ...
+    @shortens
+    def __call__(
+        self,
+        function: Any = None,
+        /,
+        *,
+        wrt: Selector | Sequence[Selector] | None = None,
+        has_aux: bool | None = None,
+        holomorphic: bool = False,
+        typechecker: TypeCheckerOption = DEFAULT,
+    ) -> Any:
+        """Decorate a function, or make a decorator with other options."""
+        step = JacFwd(as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic), typechecker)
+        return self._made(step, function)
 
 
-@overload
-def jacrev(
-    function: Callable[..., Any],
-    /,
-    *,
-    wrt: Selector | Sequence[Selector] | None = ...,
-    has_aux: bool | None = ...,
-    holomorphic: bool = ...,
-    allow_int: bool = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> Callable[..., Any]: ...
-
-
-@overload
-def jacrev(
-    *,
-    wrt: Selector | Sequence[Selector] | None = ...,
-    has_aux: bool | None = ...,
-    holomorphic: bool = ...,
-    allow_int: bool = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> JacRev: ...
-
-
-@makes(JacRev)
-def jacrev(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    wrt: Selector | Sequence[Selector] | None = None,
-    has_aux: bool | None = None,
-    holomorphic: bool = False,
-    allow_int: bool = False,
-    typechecker: TypeCheckerOption = DEFAULT,
-) -> Any:
+class JacRev(Jacobian):
     """The Jacobian of a function, row by row, as `jax.jacrev`; good where there are few outputs. Also `jacobian`.
 
     What is differentiated is read from the type hints by the rule of `annotax.grad`.
@@ -213,46 +186,65 @@ def jacrev(
         >>> scaled(jnp.ones(2), by=jnp.array([2.0, 3.0])).tolist()
         [[2.0, 0.0], [0.0, 3.0]]
     """
-    step = JacRev(as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic, allow_int=allow_int), typechecker)
-    return step if function is None else step(function)
+
+    name: ClassVar[str] = "jacrev"
+
+    @property
+    def derivative(self) -> Any:
+        """What JAX has for it."""
+        return cast("Any", jax.jacrev)
+
+    if TYPE_CHECKING:
+
+        @property
+        def _decorators(self) -> tuple[JacobianDecorator, CompiledJacobianDecorator]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[P, R], /, *, wrt: Selector | Sequence[Selector], **options: Unpack[GradOptions]
+    ) -> Callable[P, Any]: ...
+    @overload
+    def __call__(
+        self: NamesUnread[...], function: Callable[P, R], /, **options: Unpack[GradOptions]
+    ) -> BoundJacobianFunction[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
+    @overload
+    def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
+        self, function: TakesSelf[S, P, R], /, **options: Unpack[GradOptions]
+    ) -> Callable[Concatenate[S, P], Any]: ...
+    @overload
+    def __call__(
+        self, function: TakesCls[S, P, R], /, **options: Unpack[GradOptions]
+    ) -> Callable[Concatenate[S, P], Any]: ...
+    @overload
+    def __call__(
+        self, function: Derivative[Any, Any, Any, P], /, **options: Unpack[GradOptions]
+    ) -> Callable[P, Any]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, R], /, **options: Unpack[GradOptions]
+    ) -> JacobianFunction[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
+    @overload
+    def __call__(self, /, *, wrt: None = ..., **options: Unpack[GradOptions]) -> JacRev: ...
+    @overload
+    def __call__(self, /, *, wrt: Selector | Sequence[Selector], **options: Unpack[GradOptions]) -> Transform: ...
+    @shortens
+    def __call__(
+        self,
+        function: Any = None,
+        /,
+        *,
+        wrt: Selector | Sequence[Selector] | None = None,
+        has_aux: bool | None = None,
+        holomorphic: bool = False,
+        allow_int: bool = False,
+        typechecker: TypeCheckerOption = DEFAULT,
+    ) -> Any:
+        """Decorate a function, or make a decorator with other options."""
+        step = JacRev(as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic, allow_int=allow_int), typechecker)
+        return self._made(step, function)
 
 
-jacobian = jacrev
-"""Another name of `jacrev`, as in JAX."""
-
-
-@overload
-def hessian(
-    function: Callable[..., Any],
-    /,
-    *,
-    wrt: Selector | Sequence[Selector] | None = ...,
-    has_aux: bool | None = ...,
-    holomorphic: bool = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> Callable[..., Any]: ...
-
-
-@overload
-def hessian(
-    *,
-    wrt: Selector | Sequence[Selector] | None = ...,
-    has_aux: bool | None = ...,
-    holomorphic: bool = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> Hessian: ...
-
-
-@makes(Hessian)
-def hessian(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    wrt: Selector | Sequence[Selector] | None = None,
-    has_aux: bool | None = None,
-    holomorphic: bool = False,
-    typechecker: TypeCheckerOption = DEFAULT,
-) -> Any:
+class Hessian(Jacobian):
     """The matrix of second derivatives of a function, as `jax.hessian`.
 
     What is differentiated is read from the type hints by the rule of `annotax.grad`.
@@ -283,5 +275,74 @@ def hessian(
         >>> energy(jnp.ones(2), stiffness=3.0).tolist()
         [[3.0, 0.0], [0.0, 3.0]]
     """
-    step = Hessian(as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic), typechecker)
-    return step if function is None else step(function)
+
+    name: ClassVar[str] = "hessian"
+
+    @property
+    def derivative(self) -> Any:
+        """What JAX has for it."""
+        return cast("Any", jax.hessian)
+
+    if TYPE_CHECKING:
+
+        @property
+        def _decorators(self) -> tuple[JacobianDecorator, CompiledJacobianDecorator]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[P, R], /, *, wrt: Selector | Sequence[Selector], **options: Unpack[JacobianOptions]
+    ) -> Callable[P, Any]: ...
+    @overload
+    def __call__(
+        self: NamesUnread[...], function: Callable[P, R], /, **options: Unpack[JacobianOptions]
+    ) -> BoundJacobianFunction[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
+    @overload
+    def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
+        self, function: TakesSelf[S, P, R], /, **options: Unpack[JacobianOptions]
+    ) -> Callable[Concatenate[S, P], Any]: ...
+    @overload
+    def __call__(
+        self, function: TakesCls[S, P, R], /, **options: Unpack[JacobianOptions]
+    ) -> Callable[Concatenate[S, P], Any]: ...
+    @overload
+    def __call__(
+        self, function: Derivative[Any, Any, Any, P], /, **options: Unpack[JacobianOptions]
+    ) -> Callable[P, Any]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, R], /, **options: Unpack[JacobianOptions]
+    ) -> JacobianFunction[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
+    @overload
+    def __call__(self, /, *, wrt: None = ..., **options: Unpack[JacobianOptions]) -> Hessian: ...
+    @overload
+    def __call__(self, /, *, wrt: Selector | Sequence[Selector], **options: Unpack[JacobianOptions]) -> Transform: ...
+    @shortens
+    def __call__(
+        self,
+        function: Any = None,
+        /,
+        *,
+        wrt: Selector | Sequence[Selector] | None = None,
+        has_aux: bool | None = None,
+        holomorphic: bool = False,
+        typechecker: TypeCheckerOption = DEFAULT,
+    ) -> Any:
+        """Decorate a function, or make a decorator with other options."""
+        step = Hessian(as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic), typechecker)
+        return self._made(step, function)
+
+
+jacfwd = JacFwd()
+"""`JacFwd` without options: a decorator, and with options the maker of one."""
+
+
+jacrev = JacRev()
+"""`JacRev` without options: a decorator, and with options the maker of one."""
+
+
+jacobian = jacrev
+"""Another name of `jacrev`, as in JAX."""
+
+
+hessian = Hessian()
+"""`Hessian` without options: a decorator, and with options the maker of one."""

@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter as SignatureParameter
-from typing import Any, ClassVar, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, Unpack, cast, overload
 
 import jax
 from jax.sharding import AxisType, Mesh, PartitionSpec
@@ -48,15 +48,58 @@ from annotax._partition import (
 from annotax._source import Writer
 from annotax._tracebacks import shortens
 from annotax._traces import History
-from annotax._transform import DEFAULT, Pipeline, Transform, makes, unpickled_entry
+from annotax._transform import DEFAULT, Pipeline, Transform, unpickled_entry
 from annotax._tree import Constant, describe, release
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+R = TypeVar("R")
+
+if TYPE_CHECKING:
+    from annotax._faces import ClassMethod, CompilingDecorator, F, JitOptions, Jitted, Method
 
 
 @dataclass(frozen=True)
 class Jit(Transform):
-    """The transform that `jit` makes; see there."""
+    """Compile a function with XLA, as `jax.jit`, with what is static and what is donated read from its type hints.
+
+    Parameters marked `Static` are compile-time constants, those marked `Donate` give their buffers away. Strings,
+    functions and whatever else JAX can never trace are static without a marker; `annotax.explain` lists them. Every
+    spelling of a call, by position, by keyword, with a default left out, shares one trace.
+
+    Arguments:
+        function: The function; left out, `jit(...)` is a decorator.
+        static: Parameters to make static besides those marked, by name or index into the signature.
+        donate: Parameters to donate besides those marked; an empty sequence donates nothing.
+        mesh: The mesh on which the layouts in the hints (`Annotated[Array, PartitionSpec("data")]`) are imposed; left
+            out, the ambient one of `jax.set_mesh`. Without any mesh they say nothing.
+        max_traces: How often the function may be traced; one trace more raises and says what changed. For tests, and
+            for loops that must not compile again.
+        inline: As in `jax.jit`: inline the function into the jaxpr that calls it.
+        keep_unused: As in `jax.jit`: keep arguments that the function does not use.
+        compiler_options: As in `jax.jit`: options for the compiler.
+        typechecker: Checks arguments and results while tracing: `"beartype"`, a function
+            `check(value, hint) -> str | None`, or `None`.
+
+    Returns:
+        A function with the signature of the given one, with `lower`, `trace`, `eval_shape` and `clear_cache`, which
+        take a call as the function does, and with `traces`, a sequence of why it was traced. `__wrapped__` is the given
+        function.
+
+    Raises:
+        MarkerError: At decoration, for markers or options that cannot be honoured.
+        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
+        CheckError: At a call that is traced with a value that does not fit its hint.
+        ShardingError: At a call that is traced with an array that the mesh cannot split as its hint says.
+        TraceError: At a call that would be traced once more than `max_traces` allows.
+
+    Example:
+        >>> import annotax, jax
+        >>> @annotax.jit
+        ... def repeat(x: jax.Array, *, times: annotax.Static[int] = 2) -> jax.Array:
+        ...     return jax.numpy.tile(x, times)
+        >>> repeat(jax.numpy.arange(2), times=3).tolist()
+        [0, 1, 0, 1, 0, 1]
+    """
 
     static: tuple[Selector, ...] = ()
     donate: tuple[Selector, ...] | None = None
@@ -127,6 +170,60 @@ class Jit(Transform):
                 )
         # An override speaks for the parameters that it names; the others keep their markers. An empty one: nothing.
         return tuple(sorted({*named, *contract.indices(Donate)})) if named else ()
+
+    if TYPE_CHECKING:
+
+        @property
+        def _decorators(self) -> tuple[CompilingDecorator, CompilingDecorator]: ...
+
+    @overload
+    def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
+        self, function: Method, /, **options: Unpack[JitOptions]
+    ) -> Method: ...
+    @overload
+    def __call__(self, function: ClassMethod, /, **options: Unpack[JitOptions]) -> ClassMethod: ...
+    @overload
+    def __call__(self, function: Jitted[F], /, **options: Unpack[JitOptions]) -> Jitted[F]: ...  # type: ignore[overload-cannot-match]  # a name tells
+    @overload
+    def __call__(self, function: F, /, **options: Unpack[JitOptions]) -> Jitted[F]: ...  # type: ignore[overload-cannot-match]  # a name tells
+    @overload
+    def __call__(self, /, **options: Unpack[JitOptions]) -> Jit: ...
+    @shortens
+    def __call__(
+        self,
+        function: Any = None,
+        /,
+        *,
+        static: Selector | Sequence[Selector] = (),
+        donate: Selector | Sequence[Selector] | None = None,
+        mesh: Mesh | None = None,
+        max_traces: int | None = None,
+        inline: bool = False,
+        keep_unused: bool = False,
+        compiler_options: Mapping[str, Any] | None = None,
+        typechecker: TypeCheckerOption = DEFAULT,
+    ) -> Any:
+        """Decorate a function, or make a decorator with other options."""
+        if max_traces is not None and not (type(cast("Any", max_traces)) is int and max_traces > 0):
+            raise TypeError(
+                f"jit(max_traces=...) takes no {max_traces!r}.\n"
+                "  expected  a positive integer, or None\n"
+                "  fix       write how many shapes and static values the function may meet, as in max_traces=1"
+            )
+        options = {
+            "inline": inline,
+            "keep_unused": keep_unused,
+            "compiler_options": tuple(sorted(compiler_options.items())) if compiler_options else None,
+        }
+        step = Jit(
+            static=selectors(static),
+            donate=None if donate is None else selectors(donate),
+            mesh=mesh,
+            max_traces=max_traces,
+            options=tuple((name, value) for name, value in options.items() if value),
+            typechecker=typechecker,
+        )
+        return self._made(step, function)
 
 
 class _JitCore:
@@ -309,11 +406,11 @@ class _JitCore:
         """See `jax.eval_shape`."""
         return release(self._staged("eval_shape", pipeline, args, kwargs)[0])
 
-    def trace(self, pipeline: Pipeline, args: Any, kwargs: Any) -> Traced:
+    def trace(self, pipeline: Pipeline, args: Any, kwargs: Any) -> Traced[..., Any]:
         """See `jax.stages.Traced`."""
         return Traced(*self._staged("trace", pipeline, args, kwargs))
 
-    def lower(self, pipeline: Pipeline, args: Any, kwargs: Any) -> Lowered:
+    def lower(self, pipeline: Pipeline, args: Any, kwargs: Any) -> Lowered[..., Any]:
         """See `jax.stages.Lowered`."""
         return Lowered(*self._staged("lower", pipeline, args, kwargs))
 
@@ -402,7 +499,7 @@ class _Call:
         return traced
 
 
-class _Stage:
+class _Stage(Generic[P, R]):
     """An object of `jax.stages` that takes calls as the user's function does; everything else is JAX's."""
 
     def __init__(self, stage: Any, call: _Call) -> None:
@@ -418,23 +515,23 @@ class _Stage:
         return f"<annotax {type(self).__name__} of {self._annotax_call.core.contract.where}>"
 
 
-class Traced(_Stage):
+class Traced(_Stage[P, R]):
     """A traced function, as `jax.stages.Traced`."""
 
-    def lower(self, **options: Any) -> Lowered:
+    def lower(self, **options: Any) -> Lowered[P, R]:
         """Lower it, as `jax.stages.Traced.lower`."""
         return Lowered(self._annotax_stage.lower(**options), self._annotax_call)
 
 
-class Lowered(_Stage):
+class Lowered(_Stage[P, R]):
     """A lowered function, as `jax.stages.Lowered`."""
 
-    def compile(self, *args: Any, **kwargs: Any) -> Compiled:
+    def compile(self, *args: Any, **kwargs: Any) -> Compiled[P, R]:
         """Compile it, as `jax.stages.Lowered.compile`."""
         return Compiled(self._annotax_stage.compile(*args, **kwargs), self._annotax_call)
 
 
-class Compiled(_Stage):
+class Compiled(_Stage[P, R]):
     """A compiled function, as `jax.stages.Compiled`, but called like the function that it was compiled from.
 
     Raises:
@@ -442,8 +539,8 @@ class Compiled(_Stage):
     """
 
     @shortens
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return release(self._annotax_stage(*self._annotax_call.arguments(args, kwargs)))
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return cast(R, release(self._annotax_stage(*self._annotax_call.arguments(args, kwargs))))
 
 
 def _encoder(parameter: Parameter) -> Callable[[Any], Any] | None:
@@ -457,107 +554,5 @@ def _encoder(parameter: Parameter) -> Callable[[Any], Any] | None:
     return Constant if has_hint and may_be_unstrict(parameter.hint) else None
 
 
-@overload
-def jit(
-    function: F,
-    /,
-    *,
-    static: Selector | Sequence[Selector] = ...,
-    donate: Selector | Sequence[Selector] | None = ...,
-    mesh: Mesh | None = ...,
-    max_traces: int | None = ...,
-    inline: bool = ...,
-    keep_unused: bool = ...,
-    compiler_options: Mapping[str, Any] | None = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> F: ...
-
-
-@overload
-def jit(
-    *,
-    static: Selector | Sequence[Selector] = ...,
-    donate: Selector | Sequence[Selector] | None = ...,
-    mesh: Mesh | None = ...,
-    max_traces: int | None = ...,
-    inline: bool = ...,
-    keep_unused: bool = ...,
-    compiler_options: Mapping[str, Any] | None = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> Jit: ...
-
-
-@makes(Jit)
-def jit(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    static: Selector | Sequence[Selector] = (),
-    donate: Selector | Sequence[Selector] | None = None,
-    mesh: Mesh | None = None,
-    max_traces: int | None = None,
-    inline: bool = False,
-    keep_unused: bool = False,
-    compiler_options: Mapping[str, Any] | None = None,
-    typechecker: TypeCheckerOption = DEFAULT,
-) -> Any:
-    """Compile a function with XLA, as `jax.jit`, with what is static and what is donated read from its type hints.
-
-    Parameters marked `Static` are compile-time constants, those marked `Donate` give their buffers away. Strings,
-    functions and whatever else JAX can never trace are static without a marker; `annotax.explain` lists them. Every
-    spelling of a call, by position, by keyword, with a default left out, shares one trace.
-
-    Arguments:
-        function: The function; left out, `jit(...)` is a decorator.
-        static: Parameters to make static besides those marked, by name or index into the signature.
-        donate: Parameters to donate besides those marked; an empty sequence donates nothing.
-        mesh: The mesh on which the layouts in the hints (`Annotated[Array, PartitionSpec("data")]`) are imposed; left
-            out, the ambient one of `jax.set_mesh`. Without any mesh they say nothing.
-        max_traces: How often the function may be traced; one trace more raises and says what changed. For tests, and
-            for loops that must not compile again.
-        inline: As in `jax.jit`: inline the function into the jaxpr that calls it.
-        keep_unused: As in `jax.jit`: keep arguments that the function does not use.
-        compiler_options: As in `jax.jit`: options for the compiler.
-        typechecker: Checks arguments and results while tracing: `"beartype"`, a function
-            `check(value, hint) -> str | None`, or `None`.
-
-    Returns:
-        A function with the signature of the given one, with `lower`, `trace`, `eval_shape` and `clear_cache`, which
-        take a call as the function does, and with `traces`, a sequence of why it was traced. `__wrapped__` is the given
-        function.
-
-    Raises:
-        MarkerError: At decoration, for markers or options that cannot be honoured.
-        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
-        CheckError: At a call that is traced with a value that does not fit its hint.
-        ShardingError: At a call that is traced with an array that the mesh cannot split as its hint says.
-        TraceError: At a call that would be traced once more than `max_traces` allows.
-
-    Example:
-        >>> import annotax, jax
-        >>> @annotax.jit
-        ... def repeat(x: jax.Array, *, times: annotax.Static[int] = 2) -> jax.Array:
-        ...     return jax.numpy.tile(x, times)
-        >>> repeat(jax.numpy.arange(2), times=3).tolist()
-        [0, 1, 0, 1, 0, 1]
-    """
-    if max_traces is not None and not (type(cast("Any", max_traces)) is int and max_traces > 0):
-        raise TypeError(
-            f"jit(max_traces=...) takes no {max_traces!r}.\n"
-            "  expected  a positive integer, or None\n"
-            "  fix       write how many shapes and static values the function may meet, as in max_traces=1"
-        )
-    options = {
-        "inline": inline,
-        "keep_unused": keep_unused,
-        "compiler_options": tuple(sorted(compiler_options.items())) if compiler_options else None,
-    }
-    step = Jit(
-        static=selectors(static),
-        donate=None if donate is None else selectors(donate),
-        mesh=mesh,
-        max_traces=max_traces,
-        options=tuple((name, value) for name, value in options.items() if value),
-        typechecker=typechecker,
-    )
-    return step if function is None else step(function)
+jit = Jit()
+"""`Jit` without options: a decorator, and with options the maker of one."""

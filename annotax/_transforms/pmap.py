@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast, overload
 
 import jax
 import numpy as np
@@ -19,12 +19,47 @@ from annotax._errors import AxisError, message
 from annotax._markers import Donate, Static
 from annotax._normal import named_as
 from annotax._partition import Partition, Structures, hold
-from annotax._transform import DEFAULT, makes
+from annotax._tracebacks import shortens
+from annotax._transform import DEFAULT
 from annotax._tree import release
+
+if TYPE_CHECKING:
+    from annotax._faces import CompilingDecorator, F, Jitted, KeepingDecorator, PmapOptions
 
 
 class Pmap(Batching):
-    """The transform that `pmap` makes; see there."""
+    """Map a function over devices, as `jax.pmap`, with axes, statics and donations read from its type hints.
+
+    JAX keeps `pmap` in maintenance: new code should take `annotax.shard_map`, or `annotax.jit` with layouts in the
+    hints. The markers are those of `annotax.vmap`; parameters marked `Static` are compile-time constants in every
+    spelling of a call, and those marked `Donate` give their buffers away.
+
+    Arguments:
+        function: A function of the values of one device; left out, `pmap(...)` is a decorator.
+        in_axes: As in `annotax.vmap`.
+        out_axes: As in `annotax.vmap`.
+        axis_name: As in `annotax.vmap`.
+        axis_size: As in `jax.pmap`.
+        devices: As in `jax.pmap`: the `jax.Device`s to use.
+        backend: As in `jax.pmap`.
+        typechecker: Checks arguments and results of one device while tracing; see `annotax.jit`.
+
+    Returns:
+        A function with the signature of the given one, over as many devices as the mapped axis is long.
+
+    Raises:
+        MarkerError: As `annotax.vmap`.
+        AxisError: As `annotax.vmap`.
+        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> @annotax.pmap
+        ... def power(x: jax.Array, *, n: annotax.Static[int] = 2) -> jax.Array:
+        ...     return x**n
+        >>> power(jnp.full((1, 2), 3.0), n=3).tolist()
+        [[27.0, 27.0]]
+    """
 
     name: ClassVar[str] = "pmap"
 
@@ -104,6 +139,46 @@ class Pmap(Batching):
 
         return call, contract
 
+    if TYPE_CHECKING:
+
+        @property
+        def _decorators(self) -> tuple[KeepingDecorator, CompilingDecorator]: ...
+
+    @overload
+    def __call__(self, function: Jitted[F], /, **options: Unpack[PmapOptions]) -> F: ...
+    @overload
+    def __call__(self, function: F, /, **options: Unpack[PmapOptions]) -> F: ...
+    @overload
+    def __call__(self, /, **options: Unpack[PmapOptions]) -> Pmap: ...
+    @shortens
+    def __call__(
+        self,
+        function: Any = None,
+        /,
+        *,
+        in_axes: Mapping[Selector, Any] | None = None,
+        out_axes: Any = FROM_MARKERS,
+        axis_name: str | None = None,
+        axis_size: int | None = None,
+        devices: Sequence[Any] | None = None,
+        backend: str | None = None,
+        typechecker: TypeCheckerOption = DEFAULT,
+    ) -> Any:
+        """Decorate a function, or make a decorator with other options."""
+        options: dict[str, Any] = {
+            "axis_size": axis_size,
+            "devices": None if devices is None else tuple(devices),
+            "backend": backend,
+        }
+        step = Pmap(
+            as_in_axes(in_axes, "pmap"),
+            out_axes,
+            axis_name,
+            tuple((name, value) for name, value in options.items() if value is not None),
+            typechecker,
+        )
+        return self._made(step, function)
+
 
 def _positions_of_leaves(arguments: Sequence[Any], indices: Sequence[int]) -> tuple[int, ...]:
     """Where the leaves of some arguments stand among the leaves of all."""
@@ -111,89 +186,5 @@ def _positions_of_leaves(arguments: Sequence[Any], indices: Sequence[int]) -> tu
     return tuple(position for i in indices for position in range(sum(counts[:i]), sum(counts[: i + 1])))
 
 
-@overload
-def pmap(
-    function: Callable[..., Any],
-    /,
-    *,
-    in_axes: Mapping[Selector, Any] | None = ...,
-    out_axes: Any = ...,
-    axis_name: str | None = ...,
-    axis_size: int | None = ...,
-    devices: Sequence[Any] | None = ...,
-    backend: str | None = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> Callable[..., Any]: ...
-
-
-@overload
-def pmap(
-    *,
-    in_axes: Mapping[Selector, Any] | None = ...,
-    out_axes: Any = ...,
-    axis_name: str | None = ...,
-    axis_size: int | None = ...,
-    devices: Sequence[Any] | None = ...,
-    backend: str | None = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> Pmap: ...
-
-
-@makes(Pmap)
-def pmap(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    in_axes: Mapping[Selector, Any] | None = None,
-    out_axes: Any = FROM_MARKERS,
-    axis_name: str | None = None,
-    axis_size: int | None = None,
-    devices: Sequence[Any] | None = None,
-    backend: str | None = None,
-    typechecker: TypeCheckerOption = DEFAULT,
-) -> Any:
-    """Map a function over devices, as `jax.pmap`, with axes, statics and donations read from its type hints.
-
-    JAX keeps `pmap` in maintenance: new code should take `annotax.shard_map`, or `annotax.jit` with layouts in the
-    hints. The markers are those of `annotax.vmap`; parameters marked `Static` are compile-time constants in every
-    spelling of a call, and those marked `Donate` give their buffers away.
-
-    Arguments:
-        function: A function of the values of one device; left out, `pmap(...)` is a decorator.
-        in_axes: As in `annotax.vmap`.
-        out_axes: As in `annotax.vmap`.
-        axis_name: As in `annotax.vmap`.
-        axis_size: As in `jax.pmap`.
-        devices: As in `jax.pmap`: the `jax.Device`s to use.
-        backend: As in `jax.pmap`.
-        typechecker: Checks arguments and results of one device while tracing; see `annotax.jit`.
-
-    Returns:
-        A function with the signature of the given one, over as many devices as the mapped axis is long.
-
-    Raises:
-        MarkerError: As `annotax.vmap`.
-        AxisError: As `annotax.vmap`.
-        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
-
-    Example:
-        >>> import annotax, jax, jax.numpy as jnp
-        >>> @annotax.pmap
-        ... def power(x: jax.Array, *, n: annotax.Static[int] = 2) -> jax.Array:
-        ...     return x**n
-        >>> power(jnp.full((1, 2), 3.0), n=3).tolist()
-        [[27.0, 27.0]]
-    """
-    options: dict[str, Any] = {
-        "axis_size": axis_size,
-        "devices": None if devices is None else tuple(devices),
-        "backend": backend,
-    }
-    step = Pmap(
-        as_in_axes(in_axes, "pmap"),
-        out_axes,
-        axis_name,
-        tuple((name, value) for name, value in options.items() if value is not None),
-        typechecker,
-    )
-    return step if function is None else step(function)
+pmap = Pmap()
+"""`Pmap` without options: a decorator, and with options the maker of one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast, overload
 
 import jax
 from jax.sharding import AbstractMesh, AxisType, Mesh, PartitionSpec
@@ -18,16 +18,52 @@ from annotax._layout import check_axes, check_spec, impose, map_specs, spec_of, 
 from annotax._markers import Static
 from annotax._partition import Partition
 from annotax._source import Writer
-from annotax._transform import DEFAULT, Transform, makes
+from annotax._tracebacks import shortens
+from annotax._transform import DEFAULT, Transform
 from annotax._transforms.jit import compiled_core
 from annotax._tree import Structure, flatten
+
+if TYPE_CHECKING:
+    from annotax._faces import CompilingDecorator, F, Jitted, KeepingDecorator, ShardMapOptions
 
 REPLICATED: Any = cast("Any", PartitionSpec)()
 
 
 @dataclass(frozen=True)
 class ShardMap(Transform):
-    """The transform that `shard_map` makes; see there."""
+    """Run a function on each device on its shards, as `jax.shard_map`, with the layouts read from its type hints.
+
+    `Annotated[Array, PartitionSpec("data")]` says how an argument, or a component of the result, is split; what has no
+    layout is replicated. Calls are compiled, and take keywords. Without any mesh the layouts say nothing and the
+    function runs as it is.
+
+    Arguments:
+        function: A function of the shards of one device; left out, `shard_map(...)` is a decorator.
+        mesh: The mesh; left out, the ambient one of `jax.set_mesh`.
+        in_specs: Layouts of single parameters, by name or index, in place of what their hints say.
+        out_specs: The layout of the result, as in `jax.shard_map`, in place of what its hint says.
+        axis_names: As in `jax.shard_map`: the mesh axes to map over; left out, all of them.
+        check_vma: As in `jax.shard_map`.
+        typechecker: Checks arguments and results of one device while tracing; see `annotax.jit`.
+
+    Returns:
+        A function with the signature of the given one, of whole arrays.
+
+    Raises:
+        MarkerError: At decoration, for markers or options that cannot be honoured.
+        ShardingError: At a call, for an argument that the mesh cannot split so.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> from typing import Annotated
+        >>> from jax.sharding import AxisType, PartitionSpec as P
+        >>> mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
+        >>> @annotax.shard_map(mesh=mesh)
+        ... def total(x: Annotated[jax.Array, P("data")], *, power: annotax.Static[int] = 1) -> jax.Array:
+        ...     return jax.lax.psum(jnp.sum(x**power), "data")
+        >>> float(total(jnp.arange(3.0), power=2))
+        5.0
+    """
 
     mesh: Mesh | AbstractMesh | None = None
     in_specs: tuple[tuple[Selector, Any], ...] = ()
@@ -173,6 +209,36 @@ class ShardMap(Transform):
         concrete = self.mesh if isinstance(self.mesh, Mesh) else None
         return compiled_core(mapped, core, contract, {"static_argnums": contract.indices(Static)}, concrete), contract
 
+    if TYPE_CHECKING:
+
+        @property
+        def _decorators(self) -> tuple[KeepingDecorator, CompilingDecorator]: ...
+
+    @overload
+    def __call__(self, function: Jitted[F], /, **options: Unpack[ShardMapOptions]) -> F: ...
+    @overload
+    def __call__(self, function: F, /, **options: Unpack[ShardMapOptions]) -> F: ...
+    @overload
+    def __call__(self, /, **options: Unpack[ShardMapOptions]) -> ShardMap: ...
+    @shortens
+    def __call__(
+        self,
+        function: Any = None,
+        /,
+        *,
+        mesh: Mesh | AbstractMesh | None = None,
+        in_specs: Mapping[Selector, Any] | None = None,
+        out_specs: Any = None,
+        axis_names: Sequence[str] | None = None,
+        check_vma: bool = True,
+        typechecker: TypeCheckerOption = DEFAULT,
+    ) -> Any:
+        """Decorate a function, or make a decorator with other options."""
+        options: dict[str, Any] = {} if axis_names is None else {"axis_names": frozenset(axis_names)}
+        options |= {} if check_vma else {"check_vma": False}
+        step = ShardMap(mesh, tuple((in_specs or {}).items()), out_specs, tuple(options.items()), typechecker)
+        return self._made(step, function)
+
 
 class _OutByField(Exception):
     """Raised while mapping: the fields of the result have layouts."""
@@ -209,78 +275,5 @@ def _abstract(mesh: Mesh | AbstractMesh) -> AbstractMesh:
     return mesh.abstract_mesh if isinstance(mesh, Mesh) else mesh
 
 
-@overload
-def shard_map(
-    function: Callable[..., Any],
-    /,
-    *,
-    mesh: Mesh | AbstractMesh | None = ...,
-    in_specs: Mapping[Selector, Any] | None = ...,
-    out_specs: Any = ...,
-    axis_names: Sequence[str] | None = ...,
-    check_vma: bool = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> Callable[..., Any]: ...
-
-
-@overload
-def shard_map(
-    *,
-    mesh: Mesh | AbstractMesh | None = ...,
-    in_specs: Mapping[Selector, Any] | None = ...,
-    out_specs: Any = ...,
-    axis_names: Sequence[str] | None = ...,
-    check_vma: bool = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> ShardMap: ...
-
-
-@makes(ShardMap)
-def shard_map(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    mesh: Mesh | AbstractMesh | None = None,
-    in_specs: Mapping[Selector, Any] | None = None,
-    out_specs: Any = None,
-    axis_names: Sequence[str] | None = None,
-    check_vma: bool = True,
-    typechecker: TypeCheckerOption = DEFAULT,
-) -> Any:
-    """Run a function on each device on its shards, as `jax.shard_map`, with the layouts read from its type hints.
-
-    `Annotated[Array, PartitionSpec("data")]` says how an argument, or a component of the result, is split; what has no
-    layout is replicated. Calls are compiled, and take keywords. Without any mesh the layouts say nothing and the
-    function runs as it is.
-
-    Arguments:
-        function: A function of the shards of one device; left out, `shard_map(...)` is a decorator.
-        mesh: The mesh; left out, the ambient one of `jax.set_mesh`.
-        in_specs: Layouts of single parameters, by name or index, in place of what their hints say.
-        out_specs: The layout of the result, as in `jax.shard_map`, in place of what its hint says.
-        axis_names: As in `jax.shard_map`: the mesh axes to map over; left out, all of them.
-        check_vma: As in `jax.shard_map`.
-        typechecker: Checks arguments and results of one device while tracing; see `annotax.jit`.
-
-    Returns:
-        A function with the signature of the given one, of whole arrays.
-
-    Raises:
-        MarkerError: At decoration, for markers or options that cannot be honoured.
-        ShardingError: At a call, for an argument that the mesh cannot split so.
-
-    Example:
-        >>> import annotax, jax, jax.numpy as jnp
-        >>> from typing import Annotated
-        >>> from jax.sharding import AxisType, PartitionSpec as P
-        >>> mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
-        >>> @annotax.shard_map(mesh=mesh)
-        ... def total(x: Annotated[jax.Array, P("data")], *, power: annotax.Static[int] = 1) -> jax.Array:
-        ...     return jax.lax.psum(jnp.sum(x**power), "data")
-        >>> float(total(jnp.arange(3.0), power=2))
-        5.0
-    """
-    options: dict[str, Any] = {} if axis_names is None else {"axis_names": frozenset(axis_names)}
-    options |= {} if check_vma else {"check_vma": False}
-    step = ShardMap(mesh, tuple((in_specs or {}).items()), out_specs, tuple(options.items()), typechecker)
-    return step if function is None else step(function)
+shard_map = ShardMap()
+"""`ShardMap` without options: a decorator, and with options the maker of one."""

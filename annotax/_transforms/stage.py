@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Unpack, cast, overload
 
 import jax
 
@@ -13,8 +13,13 @@ from annotax._contract import Contract, Result
 from annotax._markers import Static
 from annotax._partition import Partition, holding, with_structures
 from annotax._tracebacks import shortens
-from annotax._transform import DEFAULT, Transform, makes, pipeline_for
+from annotax._transform import DEFAULT, Transform, pipeline_for
 from annotax._tree import release
+
+if TYPE_CHECKING:
+    from jax.extend.core import ClosedJaxpr
+
+    from annotax._faces import JaxprDecorator, MakeJaxprOptions, P
 
 
 @shortens
@@ -55,7 +60,29 @@ def eval_shape(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> An
 
 @dataclass(frozen=True)
 class MakeJaxpr(Transform):
-    """The transform that `make_jaxpr` makes; see there."""
+    """The jaxpr of a function, as `jax.make_jaxpr`, for a call in any spelling.
+
+    Parameters marked `Static`, and values that can never be traced, are constants.
+
+    Arguments:
+        function: The function, with or without annotax transforms; left out, `make_jaxpr(...)` is a decorator.
+        return_shape: As in `jax.make_jaxpr`: return `(jaxpr, shapes of the result)`.
+        axis_env: Names and sizes of mapped axes that the function uses.
+        typechecker: Checks arguments and results while tracing; see `annotax.jit`.
+
+    Returns:
+        A function with the signature of the given one that returns its jaxpr.
+
+    Raises:
+        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
+
+    Example:
+        >>> import annotax, jax
+        >>> def power(x: jax.Array, *, n: annotax.Static[int] = 2) -> jax.Array:
+        ...     return x**n
+        >>> len(annotax.make_jaxpr(power)(2.0, n=3).eqns)
+        1
+    """
 
     return_shape: bool = False
     axis_env: tuple[tuple[Any, int], ...] = ()
@@ -86,55 +113,35 @@ class MakeJaxpr(Transform):
 
         return call, self.check(contract)
 
+    if TYPE_CHECKING:
 
-@overload
-def make_jaxpr(
-    function: Callable[..., Any],
-    /,
-    *,
-    return_shape: bool = ...,
-    axis_env: Mapping[Any, int] | None = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> Callable[..., Any]: ...
+        @property
+        def _decorators(self) -> tuple[JaxprDecorator, JaxprDecorator]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[P, Any], /, *, return_shape: Literal[False] = ..., **options: Unpack[MakeJaxprOptions]
+    ) -> Callable[P, ClosedJaxpr]: ...
+    @overload
+    def __call__(
+        self, function: Callable[P, Any], /, *, return_shape: bool, **options: Unpack[MakeJaxprOptions]
+    ) -> Callable[P, Any]: ...
+    @overload
+    def __call__(self, /, *, return_shape: bool = ..., **options: Unpack[MakeJaxprOptions]) -> MakeJaxpr: ...
+    @shortens
+    def __call__(
+        self,
+        function: Any = None,
+        /,
+        *,
+        return_shape: bool = False,
+        axis_env: Mapping[Any, int] | None = None,
+        typechecker: TypeCheckerOption = DEFAULT,
+    ) -> Any:
+        """Decorate a function, or make a decorator with other options."""
+        step = MakeJaxpr(return_shape, tuple((axis_env or {}).items()), typechecker)
+        return self._made(step, function)
 
 
-@overload
-def make_jaxpr(
-    *, return_shape: bool = ..., axis_env: Mapping[Any, int] | None = ..., typechecker: TypeCheckerOption = ...
-) -> MakeJaxpr: ...
-
-
-@makes(MakeJaxpr)
-def make_jaxpr(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    return_shape: bool = False,
-    axis_env: Mapping[Any, int] | None = None,
-    typechecker: TypeCheckerOption = DEFAULT,
-) -> Any:
-    """The jaxpr of a function, as `jax.make_jaxpr`, for a call in any spelling.
-
-    Parameters marked `Static`, and values that can never be traced, are constants.
-
-    Arguments:
-        function: The function, with or without annotax transforms; left out, `make_jaxpr(...)` is a decorator.
-        return_shape: As in `jax.make_jaxpr`: return `(jaxpr, shapes of the result)`.
-        axis_env: Names and sizes of mapped axes that the function uses.
-        typechecker: Checks arguments and results while tracing; see `annotax.jit`.
-
-    Returns:
-        A function with the signature of the given one that returns its jaxpr.
-
-    Raises:
-        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
-
-    Example:
-        >>> import annotax, jax
-        >>> def power(x: jax.Array, *, n: annotax.Static[int] = 2) -> jax.Array:
-        ...     return x**n
-        >>> len(annotax.make_jaxpr(power)(2.0, n=3).eqns)
-        1
-    """
-    step = MakeJaxpr(return_shape, tuple((axis_env or {}).items()), typechecker)
-    return step if function is None else step(function)
+make_jaxpr = MakeJaxpr()
+"""`MakeJaxpr` without options: a decorator, and with options the maker of one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast, overload
 
 import jax
 
@@ -16,12 +16,48 @@ from annotax._hints import may_hold_fields
 from annotax._markers import Axis
 from annotax._normal import named_as
 from annotax._partition import hold, returnable_leaves
-from annotax._transform import DEFAULT, makes
+from annotax._tracebacks import shortens
+from annotax._transform import DEFAULT
 from annotax._tree import release, split
+
+if TYPE_CHECKING:
+    from annotax._faces import CompilingDecorator, F, Jitted, KeepingDecorator, VmapOptions
 
 
 class Vmap(Batching):
-    """The transform that `vmap` makes; see there."""
+    """Map a function over a batch, as `jax.vmap`, with the axes read from its type hints.
+
+    Every traced parameter is mapped along axis 0 unless it is marked: `Axis(1)` maps axis 1, `Axis(None)` shares the
+    value with the whole batch, `Axis(1, "time")` speaks only to `vmap(axis_name="time")`. Static parameters and values
+    that cannot be traced are shared, and so is a leaf without axes that no marker speaks of.
+
+    Arguments:
+        function: A function of single examples; left out, `vmap(...)` is a decorator.
+        in_axes: Axes of single parameters, by name or index, in place of what their markers say: an integer, `None`, or
+            a prefix tree of them.
+        out_axes: Axes of the result, an integer, `None` or a prefix tree, in place of what its markers say.
+        axis_name: A name of the mapped axis, for collectives such as `jax.lax.psum` and for `Axis(n, name)`.
+        axis_size: The size of the mapped axis, where no argument has it.
+        spmd_axis_name: As in `jax.vmap`.
+        typechecker: Checks arguments and results of one example while tracing; see `annotax.jit`.
+
+    Returns:
+        A function with the signature of the given one, over a batch.
+
+    Raises:
+        MarkerError: At decoration, for axes that cannot be honoured, and for an array default that no marker speaks of.
+        AxisError: At a call, for a value without its axis, and for sizes that disagree.
+        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
+
+    Example:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> from typing import Annotated
+        >>> @annotax.vmap
+        ... def scaled(x: jax.Array, by: Annotated[jax.Array, annotax.Axis(None)]) -> jax.Array:
+        ...     return jnp.dot(x, by)
+        >>> scaled(jnp.ones((3, 2)), by=jnp.ones(2)).tolist()
+        [2.0, 2.0, 2.0]
+    """
 
     name: ClassVar[str] = "vmap"
 
@@ -106,88 +142,45 @@ class Vmap(Batching):
 
         return call, contract
 
+    if TYPE_CHECKING:
+
+        @property
+        def _decorators(self) -> tuple[KeepingDecorator, CompilingDecorator]: ...
+
+    @overload
+    def __call__(self, function: Jitted[F], /, **options: Unpack[VmapOptions]) -> F: ...
+    @overload
+    def __call__(self, function: F, /, **options: Unpack[VmapOptions]) -> F: ...
+    @overload
+    def __call__(self, /, **options: Unpack[VmapOptions]) -> Vmap: ...
+    @shortens
+    def __call__(
+        self,
+        function: Any = None,
+        /,
+        *,
+        in_axes: Mapping[Selector, Any] | None = None,
+        out_axes: Any = FROM_MARKERS,
+        axis_name: str | None = None,
+        axis_size: int | None = None,
+        spmd_axis_name: str | tuple[str, ...] | None = None,
+        typechecker: TypeCheckerOption = DEFAULT,
+    ) -> Any:
+        """Decorate a function, or make a decorator with other options."""
+        options = {"axis_size": axis_size, "spmd_axis_name": spmd_axis_name}
+        step = Vmap(
+            as_in_axes(in_axes, "vmap"),
+            out_axes,
+            axis_name,
+            tuple((name, value) for name, value in options.items() if value is not None),
+            typechecker,
+        )
+        return self._made(step, function)
+
 
 class _OutByField(Exception):
     """Raised while mapping: the fields of the result name axes."""
 
 
-@overload
-def vmap(
-    function: Callable[..., Any],
-    /,
-    *,
-    in_axes: Mapping[Selector, Any] | None = ...,
-    out_axes: Any = ...,
-    axis_name: str | None = ...,
-    axis_size: int | None = ...,
-    spmd_axis_name: str | tuple[str, ...] | None = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> Callable[..., Any]: ...
-
-
-@overload
-def vmap(
-    *,
-    in_axes: Mapping[Selector, Any] | None = ...,
-    out_axes: Any = ...,
-    axis_name: str | None = ...,
-    axis_size: int | None = ...,
-    spmd_axis_name: str | tuple[str, ...] | None = ...,
-    typechecker: TypeCheckerOption = ...,
-) -> Vmap: ...
-
-
-@makes(Vmap)
-def vmap(
-    function: Callable[..., Any] | None = None,
-    /,
-    *,
-    in_axes: Mapping[Selector, Any] | None = None,
-    out_axes: Any = FROM_MARKERS,
-    axis_name: str | None = None,
-    axis_size: int | None = None,
-    spmd_axis_name: str | tuple[str, ...] | None = None,
-    typechecker: TypeCheckerOption = DEFAULT,
-) -> Any:
-    """Map a function over a batch, as `jax.vmap`, with the axes read from its type hints.
-
-    Every traced parameter is mapped along axis 0 unless it is marked: `Axis(1)` maps axis 1, `Axis(None)` shares the
-    value with the whole batch, `Axis(1, "time")` speaks only to `vmap(axis_name="time")`. Static parameters and values
-    that cannot be traced are shared, and so is a leaf without axes that no marker speaks of.
-
-    Arguments:
-        function: A function of single examples; left out, `vmap(...)` is a decorator.
-        in_axes: Axes of single parameters, by name or index, in place of what their markers say: an integer, `None`, or
-            a prefix tree of them.
-        out_axes: Axes of the result, an integer, `None` or a prefix tree, in place of what its markers say.
-        axis_name: A name of the mapped axis, for collectives such as `jax.lax.psum` and for `Axis(n, name)`.
-        axis_size: The size of the mapped axis, where no argument has it.
-        spmd_axis_name: As in `jax.vmap`.
-        typechecker: Checks arguments and results of one example while tracing; see `annotax.jit`.
-
-    Returns:
-        A function with the signature of the given one, over a batch.
-
-    Raises:
-        MarkerError: At decoration, for axes that cannot be honoured, and for an array default that no marker speaks of.
-        AxisError: At a call, for a value without its axis, and for sizes that disagree.
-        StaticValueError: At a call whose static value is unhashable, an array or a tracer.
-
-    Example:
-        >>> import annotax, jax, jax.numpy as jnp
-        >>> from typing import Annotated
-        >>> @annotax.vmap
-        ... def scaled(x: jax.Array, by: Annotated[jax.Array, annotax.Axis(None)]) -> jax.Array:
-        ...     return jnp.dot(x, by)
-        >>> scaled(jnp.ones((3, 2)), by=jnp.ones(2)).tolist()
-        [2.0, 2.0, 2.0]
-    """
-    options = {"axis_size": axis_size, "spmd_axis_name": spmd_axis_name}
-    step = Vmap(
-        as_in_axes(in_axes, "vmap"),
-        out_axes,
-        axis_name,
-        tuple((name, value) for name, value in options.items() if value is not None),
-        typechecker,
-    )
-    return step if function is None else step(function)
+vmap = Vmap()
+"""`Vmap` without options: a decorator, and with options the maker of one."""
