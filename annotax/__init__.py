@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from annotax._transforms.custom import custom_jvp, custom_vjp
     from annotax._transforms.grad import grad, value_and_grad
     from annotax._transforms.jacobian import hessian, jacfwd, jacobian, jacrev
-    from annotax._transforms.jit import Compiled, Lowered, Traced, jit
+    from annotax._transforms.jit import Compiled, Lowered, Stages, Traced, jit, jitted
     from annotax._transforms.linear import jvp, linearize, vjp
     from annotax._transforms.pmap import pmap
     from annotax._transforms.sharding import shard_map
@@ -51,7 +51,7 @@ _FAMILIES = {
     "_transforms.custom": ("custom_jvp", "custom_vjp"),
     "_transforms.grad": ("grad", "value_and_grad"),
     "_transforms.jacobian": ("hessian", "jacfwd", "jacobian", "jacrev"),
-    "_transforms.jit": ("Compiled", "Lowered", "Traced", "jit"),
+    "_transforms.jit": ("Compiled", "Lowered", "Stages", "Traced", "jit", "jitted"),
     "_transforms.linear": ("jvp", "linearize", "vjp"),
     "_transforms.pmap": ("pmap",),
     "_transforms.sharding": ("shard_map",),
@@ -96,6 +96,7 @@ __all__ = [
     "Result",
     "Role",
     "ShardingError",
+    "Stages",
     "Static",
     "StaticValueError",
     "Trace",
@@ -117,6 +118,7 @@ __all__ = [
     "jacobian",
     "jacrev",
     "jit",
+    "jitted",
     "jvp",
     "linearize",
     "make_jaxpr",

@@ -189,6 +189,30 @@ def result_check(contract: Contract, checker: TypeChecker | None) -> Callable[[A
     return check_result
 
 
+def first_check(contract: Contract, hint: Any, what: str, checker: TypeChecker | None) -> Callable[[Any], None] | None:
+    """A check of what a transform returns against what the user stated it to be, made until it has passed once.
+
+    Arguments:
+        contract: The function's.
+        hint: What was stated.
+        what: How to speak of the value, as in `"the gradient"`.
+        checker: The type checker, if any.
+    """
+    check = None if checker is None else make_check(hint, checker, traced=True)
+    if check is None:
+        return None
+    has_passed = False
+
+    def check_first(value: Any) -> None:
+        nonlocal has_passed
+        misfit = None if has_passed else check(value, what.removeprefix("the "))
+        if misfit is not None:
+            raise _error(contract, f"the {misfit.path} is not what was stated", misfit)
+        has_passed = True
+
+    return check_first
+
+
 def in_shape_context(core: Callable[..., Any], contract: Contract) -> Callable[..., Any]:
     """The core inside one jaxtyping shape context over arguments and result, where any hint is jaxtyping's."""
     hints = [*(parameter.hint for parameter in contract), _result_hint(contract.result)]

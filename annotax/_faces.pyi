@@ -90,17 +90,6 @@ class Only(Protocol[A_contra]):
 
 # --- compiled functions ----------------------------------------------------------------------------------------------
 
-class Stages(Generic[P, R_co]):
-    """A compiled function or bound method, with what it offers besides the call; what `annotax.jitted` returns."""
-
-    traces: Traces
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
-    def lower(self, *args: P.args, **kwargs: P.kwargs) -> Lowered[P, R_co]: ...
-    def trace(self, *args: P.args, **kwargs: P.kwargs) -> Traced[P, R_co]: ...
-    def eval_shape(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
-    def clear_cache(self) -> None: ...
-
 class Jitted(Generic[X]):
     """A function under `annotax.jit`: called as itself, with what `jit` offers besides.
 

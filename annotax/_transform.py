@@ -131,6 +131,16 @@ class Transform:
             transforms: All steps of the pipeline, the outermost first.
         """
 
+    def checked(self, core: Callable[..., Any], contract: Contract, checker: TypeChecker | None) -> Callable[..., Any]:
+        """Put checks of its own around what `apply` has made.
+
+        Arguments:
+            core: The transformed core.
+            contract: What `apply` was given.
+            checker: The type checker of the pipeline, if any.
+        """
+        return core
+
     def given(self, contract: Contract) -> Mapping[str, Any]:
         """What JAX is given, by the name of JAX's own argument, for `explain`."""
         return {}
@@ -182,7 +192,8 @@ class Transform:
             function: What was passed to be decorated, or `None`.
         """
         bare: Any = type(self)()
-        if all(getattr(step, field.name) == getattr(bare, field.name) for field in dataclasses.fields(bare)):
+        fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(bare)
+        if all(getattr(step, field.name) == getattr(bare, field.name) for field in fields):
             step = self
         return step if function is None else decorate(function, (step,))
 
@@ -459,7 +470,9 @@ class Pipeline:
 
     def _built(self, transforms: tuple[Transform, ...]) -> tuple[Any, Contract]:
         if transforms:
-            core, contract = transforms[0].apply(*self._build(transforms[1:]))
+            inner, inner_contract = self._build(transforms[1:])
+            core, contract = transforms[0].apply(inner, inner_contract)
+            core = transforms[0].checked(core, inner_contract, self.checker)
             if isinstance(core, types.FunctionType) and not hasattr(core, "__wrapped__"):
                 as_slots(core, self.callee.annotated, contract.names)
             return core, contract

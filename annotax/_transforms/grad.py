@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Unpack, overload
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Unpack, cast, overload
 
 import jax
 
-from annotax._checks import TypeCheckerOption
+from annotax._checks import TypeChecker, TypeCheckerOption, first_check
 from annotax._contract import Contract, Result, Selector
 from annotax._differentiation import Differentiated, Differentiation, as_options, as_wrt
+from annotax._hints import EMPTY
 from annotax._tracebacks import shortens
 from annotax._transform import DEFAULT
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
         CompiledGradDecorator,
         CompiledValueAndGradDecorator,
         Derivative,
+        G,
         GradDecorator,
         Gradient,
         GradOptions,
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
         S,
         SelectedGrad,
         SelectedValueAndGrad,
+        StatedGrad,
+        StatedValueAndGrad,
         TakesCls,
         TakesSelf,
         ValueAndGradDecorator,
@@ -36,7 +42,35 @@ if TYPE_CHECKING:
     )
 
 
-class Grad(Differentiation):
+@dataclass(frozen=True)
+class _Stated(Differentiation):
+    """The base of the two: what the user stated the gradient to be is seen to at the first call.
+
+    Attributes:
+        stated: The type in `grad[type]`, or `EMPTY`.
+    """
+
+    stated: Any = EMPTY
+
+    place: ClassVar[int | None]
+    """Where in a pair that is returned the gradient stands; `None` where it may be returned alone."""
+
+    def checked(self, core: Callable[..., Any], contract: Contract, checker: TypeChecker | None) -> Callable[..., Any]:
+        """Compare the first gradient with what was stated."""
+        check = None if self.stated is EMPTY else first_check(contract, self.stated, "the gradient", checker)
+        if check is None:
+            return core
+        place = self.place if self.place is not None or not self.auxiliary(contract) else 0
+
+        def checking(*slots: Any) -> Any:
+            returned = core(*slots)
+            check(returned if place is None else returned[place])
+            return returned
+
+        return checking
+
+
+class Grad(_Stated):
     """The gradient of a function, as `jax.grad`, with what is differentiated read from its type hints.
 
     Every parameter is differentiated that is not excluded: by `Static`, by `NoDiff`, or by a hint that can never be
@@ -62,6 +96,7 @@ class Grad(Differentiation):
         MarkerError: At decoration, if there is nothing to differentiate or the markers contradict each other.
         DifferentiationError: At a call whose values hold nothing to differentiate.
         StaticValueError: At a call whose static value is unhashable, an array or a tracer.
+        CheckError: At the first call, if the gradient is not what `grad[...]` stated.
 
     Example:
         >>> import annotax, jax, jax.numpy as jnp
@@ -70,9 +105,18 @@ class Grad(Differentiation):
         ...     return jnp.sum(w * x) ** power
         >>> loss(jnp.ones(2), x=jnp.ones(2)).tolist()
         [4.0, 4.0]
+
+        Type checkers do not see markers; `grad[...]` states the gradient, and the first one is compared with it:
+
+        >>> @annotax.grad[jax.Array]
+        ... def loss(w: jax.Array, x: annotax.NoDiff[jax.Array]) -> jax.Array:
+        ...     return jnp.sum(w * x)
+        >>> loss(jnp.ones(2), jnp.ones(2)).tolist()
+        [1.0, 1.0]
     """
 
     name: ClassVar[str] = "grad"
+    place: ClassVar[int | None] = None
 
     def apply(self, core: Callable[..., Any], contract: Contract) -> tuple[Callable[..., Any], Contract]:
         """Differentiate the core."""
@@ -87,6 +131,10 @@ class Grad(Differentiation):
             return differentiated.laid_out(gradient, slots), differentiated.aux_of(returned)
 
         return gradient_and_aux, self.check(contract)
+
+    def __getitem__(self, stated: type[G], /) -> StatedGrad[G]:
+        """State what the gradient is where type checkers cannot see it; the first one is compared with it."""
+        return cast("StatedGrad[G]", dataclasses.replace(self, stated=stated))
 
     if TYPE_CHECKING:
 
@@ -134,11 +182,13 @@ class Grad(Differentiation):
         typechecker: TypeCheckerOption = DEFAULT,
     ) -> Any:
         """Decorate a function, or make a decorator with other options."""
-        step = Grad(as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic, allow_int=allow_int), typechecker)
+        step = Grad(
+            as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic, allow_int=allow_int), typechecker, self.stated
+        )
         return self._made(step, function)
 
 
-class ValueAndGrad(Differentiation):
+class ValueAndGrad(_Stated):
     """What a function returns and its gradient, as `jax.value_and_grad`; see `annotax.grad` for what is differentiated.
 
     Arguments:
@@ -169,6 +219,7 @@ class ValueAndGrad(Differentiation):
     """
 
     name: ClassVar[str] = "value_and_grad"
+    place: ClassVar[int | None] = 1
 
     def check(self, contract: Contract) -> Contract:
         """See that there is something to differentiate, and say what comes out."""
@@ -193,6 +244,10 @@ class ValueAndGrad(Differentiation):
     def returned_text(self, aux: str) -> str:
         """What is returned, as source."""
         return "returned, restored(found)"
+
+    def __getitem__(self, stated: type[G], /) -> StatedValueAndGrad[G]:
+        """State what the gradient is where type checkers cannot see it; the first one is compared with it."""
+        return cast("StatedValueAndGrad[G]", dataclasses.replace(self, stated=stated))
 
     if TYPE_CHECKING:
 
@@ -242,7 +297,9 @@ class ValueAndGrad(Differentiation):
         typechecker: TypeCheckerOption = DEFAULT,
     ) -> Any:
         """Decorate a function, or make a decorator with other options."""
-        step = ValueAndGrad(as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic, allow_int=allow_int), typechecker)
+        step = ValueAndGrad(
+            as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic, allow_int=allow_int), typechecker, self.stated
+        )
         return self._made(step, function)
 
 

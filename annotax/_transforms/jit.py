@@ -29,7 +29,7 @@ from annotax._contract import (
     without_first,
 )
 from annotax._donation import Reuse, naming_donations, reuses
-from annotax._errors import MarkerError, ShardingError, StaticValueError, has_said_all, message
+from annotax._errors import AnnotaxError, MarkerError, ShardingError, StaticValueError, has_said_all, message
 from annotax._fields import may_hold_numbers
 from annotax._hints import EMPTY, may_be_unstrict
 from annotax._layout import ambient, carry
@@ -47,8 +47,8 @@ from annotax._partition import (
 )
 from annotax._source import Writer
 from annotax._tracebacks import shortens
-from annotax._traces import History
-from annotax._transform import DEFAULT, Pipeline, Transform, unpickled_entry
+from annotax._traces import History, Traces
+from annotax._transform import DEFAULT, Pipeline, Transform, pipeline_of, unpickled_entry
 from annotax._tree import Constant, describe, release
 
 P = ParamSpec("P")
@@ -541,6 +541,80 @@ class Compiled(_Stage[P, R]):
     @shortens
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return cast(R, release(self._annotax_stage(*self._annotax_call.arguments(args, kwargs))))
+
+
+class Stages(Generic[P, R]):
+    """A compiled function or bound method, called as itself, with what `jit` offers besides; see `jitted`."""
+
+    def __init__(self, function: Callable[P, R]) -> None:
+        self._function = function
+        self._face: Any = getattr(function, "__func__", function)
+        self._bound = (cast("Any", function).__self__,) if self._face is not function else ()
+
+    @property
+    def traces(self) -> Traces:
+        """Why the function was traced; see `annotax.Traces`."""
+        return cast("Traces", self._face.traces)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self._function(*args, **kwargs)
+
+    def lower(self, *args: P.args, **kwargs: P.kwargs) -> Lowered[P, R]:
+        """Lower it for the arguments of a call, as `jax.stages.Wrapped.lower`."""
+        return cast("Lowered[P, R]", self._face.lower(*self._bound, *args, **kwargs))
+
+    def trace(self, *args: P.args, **kwargs: P.kwargs) -> Traced[P, R]:
+        """Trace it for the arguments of a call, as `jax.stages.Wrapped.trace`."""
+        return cast("Traced[P, R]", self._face.trace(*self._bound, *args, **kwargs))
+
+    def eval_shape(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Shapes and dtypes of the result, as `jax.eval_shape`."""
+        return self._face.eval_shape(*self._bound, *args, **kwargs)
+
+    def clear_cache(self) -> None:
+        """Forget what was compiled."""
+        self._face.clear_cache()
+
+    def __repr__(self) -> str:
+        return f"<annotax Stages of {self._function!r}>"
+
+
+@shortens
+def jitted(function: Callable[P, R], /) -> Stages[P, R]:
+    """What `annotax.jit` offers besides the call, `lower` and its like, of a function or of a bound method.
+
+    On a function these stand on the function itself (`f.lower(x)`); this is the way to them for a bound method, and
+    for type checkers that see a decorated function as the plain one.
+
+    Arguments:
+        function: A function or bound method whose outermost transform is `jit`.
+
+    Returns:
+        An object with `lower`, `trace`, `eval_shape`, `clear_cache` and `traces`, that is called as the function.
+
+    Raises:
+        AnnotaxError: If it is not compiled by `annotax.jit`.
+
+    Example:
+        >>> import annotax, jax
+        >>> @annotax.pytree
+        ... class Model:
+        ...     scale: jax.Array
+        ...     @annotax.jit
+        ...     def __call__(self, x: jax.Array, *, power: annotax.Static[int] = 1) -> jax.Array:
+        ...         return self.scale * x**power
+        >>> model = Model(jax.numpy.array(2.0))
+        >>> compiled = annotax.jitted(model.__call__).lower(3.0, power=2).compile()
+    """
+    face = getattr(function, "__func__", function)
+    if pipeline_of(face) is None or not hasattr(face, "lower"):
+        name = getattr(function, "__qualname__", repr(function))
+        raise AnnotaxError(
+            f"jitted(): {name} is not compiled.\n"
+            "  expected  a function or bound method whose outermost transform is annotax.jit\n"
+            f"  fix       pass annotax.jit({name})"
+        )
+    return Stages(function)
 
 
 def _encoder(parameter: Parameter) -> Callable[[Any], Any] | None:
