@@ -191,11 +191,14 @@ class Transform:
             step: A transform of the same kind, with the options of the call.
             function: What was passed to be decorated, or `None`.
         """
+        step = self._with_options_of(step)
+        return step if function is None else decorate(function, (step,))
+
+    def _with_options_of(self, step: Transform) -> Transform:
+        """This transform with the options of another of its kind, or itself if those are the defaults."""
         bare: Any = type(self)()
         fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(bare)
-        if all(getattr(step, field.name) == getattr(bare, field.name) for field in fields):
-            step = self
-        return step if function is None else decorate(function, (step,))
+        return self if all(getattr(step, field.name) == getattr(bare, field.name) for field in fields) else step
 
 
 def _as_transform(given: Any) -> Transform:
@@ -203,8 +206,9 @@ def _as_transform(given: Any) -> Transform:
         return given
     if isinstance(given, type) and issubclass(given, Transform):
         return given()
-    name = getattr(given, "__name__", repr(given))
-    module = getattr(given, "__module__", "") or ""
+    other = cast("object", given)
+    name = getattr(other, "__name__", repr(other))
+    module = getattr(other, "__module__", "") or ""
     fix = f"write annotax.{name}" if module.startswith("jax") else "subclass annotax.Transform to write your own"
     raise AnnotaxError(
         f"transform(): {name} is not an annotax transform.\n"

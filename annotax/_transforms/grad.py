@@ -14,7 +14,7 @@ from annotax._contract import Contract, Result, Selector
 from annotax._differentiation import Differentiated, Differentiation, as_options, as_wrt
 from annotax._hints import EMPTY
 from annotax._tracebacks import shortens
-from annotax._transform import DEFAULT
+from annotax._transform import DEFAULT, Transform
 
 if TYPE_CHECKING:
     from annotax._faces import (
@@ -68,6 +68,10 @@ class _Stated(Differentiation):
             return returned
 
         return checking
+
+    def _with_options_of(self, step: Transform) -> Transform:
+        found = super()._with_options_of(step)
+        return found if found is self else dataclasses.replace(cast("_Stated", found), stated=self.stated)
 
 
 class Grad(_Stated):
@@ -182,9 +186,7 @@ class Grad(_Stated):
         typechecker: TypeCheckerOption = DEFAULT,
     ) -> Any:
         """Decorate a function, or make a decorator with other options."""
-        step = Grad(
-            as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic, allow_int=allow_int), typechecker, self.stated
-        )
+        step = Grad(as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic, allow_int=allow_int), typechecker)
         return self._made(step, function)
 
 
@@ -297,9 +299,7 @@ class ValueAndGrad(_Stated):
         typechecker: TypeCheckerOption = DEFAULT,
     ) -> Any:
         """Decorate a function, or make a decorator with other options."""
-        step = ValueAndGrad(
-            as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic, allow_int=allow_int), typechecker, self.stated
-        )
+        step = ValueAndGrad(as_wrt(wrt), has_aux, as_options(holomorphic=holomorphic, allow_int=allow_int), typechecker)
         return self._made(step, function)
 
 

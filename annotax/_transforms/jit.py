@@ -477,9 +477,11 @@ class _Call:
     core: _JitCore
     pipeline: Pipeline
     static: Mapping[str, Constant]
+    bound: tuple[Any, ...] = ()
+    """What comes first in every call: the object of a bound method."""
 
     def arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any]:
-        jitted, arguments, _ = self.core.prepared(self.pipeline, args, kwargs)
+        jitted, arguments, _ = self.core.prepared(self.pipeline, (*self.bound, *args), kwargs)
         static, traced = self.core.split_call(jitted, arguments)
         if static != self.static:
             wrong = next((name for name in {**static, **self.static} if static.get(name) != self.static.get(name)), "")
@@ -561,11 +563,11 @@ class Stages(Generic[P, R]):
 
     def lower(self, *args: P.args, **kwargs: P.kwargs) -> Lowered[P, R]:
         """Lower it for the arguments of a call, as `jax.stages.Wrapped.lower`."""
-        return cast("Lowered[P, R]", self._face.lower(*self._bound, *args, **kwargs))
+        return cast("Lowered[P, R]", self._staged(Lowered, self._face.lower(*self._bound, *args, **kwargs)))
 
     def trace(self, *args: P.args, **kwargs: P.kwargs) -> Traced[P, R]:
         """Trace it for the arguments of a call, as `jax.stages.Wrapped.trace`."""
-        return cast("Traced[P, R]", self._face.trace(*self._bound, *args, **kwargs))
+        return cast("Traced[P, R]", self._staged(Traced, self._face.trace(*self._bound, *args, **kwargs)))
 
     def eval_shape(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """Shapes and dtypes of the result, as `jax.eval_shape`."""
@@ -574,6 +576,11 @@ class Stages(Generic[P, R]):
     def clear_cache(self) -> None:
         """Forget what was compiled."""
         self._face.clear_cache()
+
+    def _staged(self, kind: type[_Stage[..., Any]], staged: Any) -> Any:
+        """The same stage, called without the bound object."""
+        call: _Call = staged._annotax_call
+        return kind(staged._annotax_stage, dataclasses.replace(call, bound=self._bound))
 
     def __repr__(self) -> str:
         return f"<annotax Stages of {self._function!r}>"
