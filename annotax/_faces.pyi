@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import (
+    Annotated,
     Any,
     Concatenate,
     Generic,
@@ -87,6 +88,13 @@ class Only(Protocol[A_contra]):
     """What a function of one parameter can be replaced by, but none with keyword-only parameters of another type."""
 
     def __call__(self, *args: Any, **kwargs: A_contra) -> Never: ...
+
+# --- what the mypy plugin keeps in types -----------------------------------------------------------------------------
+
+HasAxis = Annotated[X, "annotax.Axis"]
+HasLayout = Annotated[X, "jax.sharding.PartitionSpec"]
+Integers = Annotated[X, "jaxtyping.Integer"]
+Derived = Annotated[X, "the result of a derivative"]
 
 # --- compiled functions ----------------------------------------------------------------------------------------------
 
@@ -565,6 +573,12 @@ class SelectedGrad(Transform):
     def __call__(self, function: Callable[P, tuple[Any, Y]], /) -> Callable[P, tuple[Any, Y]]: ...
     @overload
     def __call__(self, function: Callable[P, Any], /) -> Callable[P, Any]: ...
+
+class SelectedJacobian(Transform):
+    """`jacfwd(wrt=...)` and its like."""
+
+    @property
+    def _decorators(self) -> tuple[SelectedJacobian, SelectedJacobian]: ...
 
 class SelectedValueAndGrad(Transform):
     """`value_and_grad(wrt=...)`."""

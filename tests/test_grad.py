@@ -1,10 +1,10 @@
 """`grad` and `value_and_grad`: what is differentiated, in which shape the gradient comes, and what is auxiliary."""
 
-# ruff: noqa: F722 - the strings in hints of jaxtyping name axes
+# ruff: noqa: F722, F821 - the strings in hints of jaxtyping name axes
 
 import dataclasses
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, NamedTuple, Self, TypedDict
 
 import equinox as eqx
 import jax
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import Array
-from jaxtyping import Float, Int, Key
+from jaxtyping import Float, Int, Key, PyTree
 from typing_extensions import TypeAliasType
 
 import annotax
@@ -622,3 +622,317 @@ def test_a_decorator_is_used_for_many_functions():
     step = transform(jit, grad(wrt="w"))
     assert step(lambda w, x: w * x)(2.0, 3.0) == 3.0
     assert step(lambda w, x: w * x * 2)(2.0, 3.0) == 6.0
+
+
+# --- grad[...] -------------------------------------------------------------------------------------------------------
+
+
+class Pair(NamedTuple):
+    w: Array
+    b: Array
+
+
+class Weights(TypedDict):
+    w: Array
+
+
+@annotax.pytree
+class Model:
+    w: Array
+    basis: NoDiff[Array]
+    power: Static[int] = 2
+
+    @grad[Array](wrt="x")
+    def slope(self, x: Array) -> Array:
+        return self.w * x**self.power
+
+    @transform(jit, value_and_grad[tuple[Self, Array]](wrt=("self", "x")))
+    def both(self, x: Array) -> Array:
+        return self.w * x
+
+    @grad[str](wrt="x")
+    def wrongly(self, x: Array) -> Array:
+        return self.w * x
+
+    @classmethod
+    @grad[Array]
+    def of_class(cls: Static[Any], x: Array) -> Array:
+        return x**3
+
+    @staticmethod
+    @grad[Array]
+    def of_neither(x: Array) -> Array:
+        return x**2
+
+
+def _squared():
+    def f(x):
+        return jnp.sum(x**2)
+
+    return f
+
+
+def _product():
+    def f(a, b):
+        return jnp.sum(a * b)
+
+    return f
+
+
+def _of_items():
+    def f(p):
+        return 2 * p["w"] * p.get("n", 1)
+
+    return f
+
+
+def _of_pair():
+    def f(p, x=1.0):
+        return p.w * p.b * x
+
+    return f
+
+
+def _of_model():
+    def f(model):
+        return model.w * model.basis
+
+    return f
+
+
+MODEL = Model(jnp.array(2.0), basis=jnp.array(3.0))
+
+
+@pytest.mark.parametrize(
+    ("stated", "make", "arguments"),
+    [
+        (Array, _squared, [2.0]),
+        (float, _squared, [2.0]),
+        (Any, _squared, [2.0]),
+        (Annotated[Array, "doc"], _squared, [2.0]),
+        (tuple[Array, Array], _product, [2.0, 3.0]),
+        (tuple[Array, ...], _product, [2.0, 3.0]),
+        (tuple[Array, None], _product, [2.0, 3]),
+        (dict[str, Array], _of_items, [{"w": 2.0}]),
+        (dict[str, Array | None], _of_items, [{"w": 2.0, "n": 3}]),
+        (Weights, _of_items, [{"w": 2.0}]),
+        (dict[str, list[Array]], lambda: lambda p: p["w"][0] * 2, [{"w": [2.0, 3.0]}]),
+        (tuple[Pair, Array], _of_pair, [Pair(jnp.array(2.0), jnp.array(3.0))]),
+        (Model, _of_model, [MODEL]),
+        (Float[Array, "n"], _squared, [jnp.ones(3)]),
+        (Float[Array, "3"], _squared, [jnp.ones(3)]),
+        (tuple[Float[Array, "n"], Float[Array, ""]], _product, [jnp.ones(3), 2.0]),
+        (PyTree[Float[Array, "..."]], _of_items, [{"w": 2.0}]),
+    ],
+    ids=_name,
+)
+@pytest.mark.parametrize("around", [lambda f: f, jit], ids=["eager", "compiled"])
+def test_a_gradient_that_is_what_was_stated_is_returned(around, stated, make, arguments):
+    f = make()
+    found, expected = around(grad[stated](f))(*arguments), around(grad(f))(*arguments)
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, found, expected))
+
+
+@pytest.mark.parametrize(
+    ("stated", "make", "arguments", "where", "expected", "got"),
+    [
+        (str, _squared, [2.0], "the gradient", "str", r"float32\[\]"),
+        (int, _squared, [2.0], "the gradient", "int", r"float32\[\]"),
+        (None, _squared, [2.0], "the gradient", "None", r"float32\[\]"),
+        (Array, _product, [2.0, 3.0], "the gradient", "Array", "tuple of 2"),
+        (tuple[Array], _product, [2.0, 3.0], "the gradient", r"tuple\[Array\]", "tuple of 2"),
+        (tuple[Array, str], _product, [2.0, 3.0], r"the gradient\[1\]", "str", r"float32\[\]"),
+        (tuple[Array, Array], _product, [2.0, 3], r"the gradient\[1\]", "Array", "an object of type NoneType"),
+        (dict[str, int], _of_items, [{"w": 2.0}], r"the gradient\['w'\]", "int", r"float32\[\]"),
+        (dict[str, Array], _of_items, [{"w": 2.0, "n": 3}], r"the gradient\['n'\]", "Array", "an object of type None"),
+        (Pair, _of_items, [{"w": 2.0}], "the gradient", "Pair", "dict of 1"),
+        (Float[Array, "n m"], _squared, [jnp.ones(3)], "the gradient", r"Float\[Array, 'n m'\]", r"float32\[3\]"),
+        (Float[Array, "4"], _squared, [jnp.ones(3)], "the gradient", r"Float\[Array, '4'\]", r"float32\[3\]"),
+    ],
+    ids=_name,
+)
+@pytest.mark.parametrize(
+    "transforms",
+    [(grad,), (jit, grad), (value_and_grad,), (jit, value_and_grad)],
+    ids=lambda transforms: "-".join(step.name for step in transforms),
+)
+def test_a_gradient_that_is_not_what_was_stated_raises(transforms, stated, make, arguments, where, expected, got):
+    *outer, step = transforms
+    decorated = transform(*outer, step[stated])(make())
+    text = rf"(?s)f\(\): {where} is not what was stated\.\n.*expected  {expected}.*got       (traced )?{got}"
+    for _ in range(2):
+        with pytest.raises(annotax.CheckError, match=text):
+            decorated(*arguments)
+
+
+@pytest.mark.parametrize("step", [grad, value_and_grad], ids=["grad", "value_and_grad"])
+def test_the_error_says_to_correct_the_statement(step):
+    with pytest.raises(annotax.CheckError, match=rf"(?s)fix  .*{step.name}\["):
+        step[dict](_squared())(2.0)
+
+
+def test_it_is_a_decorator():
+    @grad[Array]
+    def bare(w: Array, x: NoDiff[Array]) -> Array:
+        return w * x
+
+    @value_and_grad[tuple[Array, Array]](wrt=["x", "w"])
+    def with_options(w: Array, x: NoDiff[Array]) -> Array:
+        return w * x
+
+    w, x = jnp.array(2.0), jnp.array(3.0)
+    assert bare(w, x=x) == 3.0
+    assert with_options(w, x) == (6.0, (2.0, 3.0))
+
+
+@pytest.mark.parametrize(
+    "decorator",
+    [grad[tuple[Array]](wrt=["b"]), grad(wrt=["b"])[tuple[Array]], lambda f: grad[tuple[Array]](f, wrt=["b"])],
+    ids=["before", "behind", "in place"],
+)
+def test_options_may_stand_on_any_side_of_the_statement(decorator):
+    assert decorator(_product())(2.0, 3.0) == (2.0,)
+
+
+def test_what_is_stated_is_what_wrt_selects():
+    assert grad[Array](_product(), wrt="b")(2.0, 3.0) == 2.0
+    with pytest.raises(annotax.CheckError, match=r"(?s)the gradient is not what was stated.*tuple of 1"):
+        grad[Array](_product(), wrt=["b"])(2.0, 3.0)
+    with pytest.raises(annotax.CheckError, match=r"(?s)expected  tuple\[Array\]"):
+        grad[tuple[Array]](_product(), wrt="b")(2.0, 3.0)
+
+
+@BOTH
+def test_only_the_gradient_is_stated_beside_aux(through):
+    outer = [] if through is grad else [jit]
+
+    def pair(x):
+        return x**2, x + 1
+
+    def marked(x) -> tuple[Aux[Array], Array, Aux[Array]]:
+        return x + 1, x**2, x + 2
+
+    assert transform(*outer, grad[Array](has_aux=True))(pair)(3.0) == (6.0, 4.0)
+    assert transform(*outer, grad[Array])(marked)(3.0) == (6.0, (4.0, 5.0))
+    assert transform(*outer, value_and_grad[Array](has_aux=True))(pair)(3.0) == ((9.0, 4.0), 6.0)
+    assert transform(*outer, value_and_grad[Array])(marked)(3.0) == ((4.0, 9.0, 5.0), 6.0)
+    for step in (grad[str], value_and_grad[str]):
+        for f, options in ((pair, {"has_aux": True}), (marked, {})):
+            with pytest.raises(annotax.CheckError, match="the gradient is not what was stated"):
+                transform(*outer, step(**options))(f)(3.0)
+
+
+def test_it_stands_on_methods():
+    x = jnp.array(3.0)
+    assert MODEL.slope(x) == 12.0
+    value, (of_model, of_x) = MODEL.both(x)
+    assert type(of_model) is Model
+    assert (value, of_model.w, of_model.basis, of_x) == (6.0, 3.0, None, 2.0)
+    assert MODEL.of_class(x) == Model.of_class(x) == 27.0
+    assert MODEL.of_neither(x) == Model.of_neither(x) == 6.0
+    assert jit(MODEL.slope)(x) == 12.0
+    assert grad[Array](Model.slope.__wrapped__, wrt="x")(MODEL, x) == 12.0
+    with pytest.raises(annotax.CheckError, match=r"Model\.wrongly\(\): the gradient is not what was stated"):
+        MODEL.wrongly(x)
+
+
+def test_a_bound_method_is_stated_further():
+    assert grad[Array](MODEL.of_neither)(3.0) == 2.0
+    assert transform(jit, grad[Array])(MODEL.slope)(3.0) == 4.0
+
+
+def test_the_gradient_is_stated_where_it_is_made_and_not_for_the_batch():
+    x = jnp.arange(3.0)
+    value, gradient = transform(jit, annotax.vmap, value_and_grad[Float[Array, ""]])(_squared())(x)
+    assert (value.tolist(), gradient.tolist()) == ([0.0, 1.0, 4.0], [0.0, 2.0, 4.0])
+    with pytest.raises(annotax.CheckError, match=r"(?s)Float\[Array, 'batch'\].*traced float32\[\]"):
+        transform(jit, annotax.vmap, value_and_grad[Float[Array, "batch"]])(_squared())(x)
+
+
+def test_second_derivatives_are_stated_each():
+    assert grad[Array](grad[Array](lambda x: x**3))(2.0) == 12.0
+    with pytest.raises(annotax.CheckError):
+        grad[Array](grad[str](lambda x: x**3))(2.0)
+
+
+@pytest.mark.parametrize("around", [lambda f: f, jit], ids=["eager", "compiled"])
+def test_the_first_gradient_is_compared_and_no_other(around):
+    f = around(grad[Float[Array, "3"]](_squared()))
+    assert f(jnp.ones(3)).shape == (3,)
+    assert f(jnp.ones(4)).shape == (4,)
+
+
+def test_a_gradient_that_fitted_is_not_looked_at_again():
+    seen = []
+
+    def checker(value, hint):
+        seen.append(hint)
+
+    f = grad[Array](lambda x: x**2, typechecker=checker)
+    assert [f(2.0), f(3.0), f(4.0)] == [4.0, 6.0, 8.0]
+    assert seen == [Array]
+
+
+def test_a_checker_of_ones_own_judges_the_gradient():
+    with pytest.raises(annotax.CheckError, match=r"(?s)the gradient is not what was stated.*because\s+too small"):
+        grad[Array](lambda x: x**2, typechecker=lambda value, hint: "too small")(2.0)
+
+
+@pytest.mark.parametrize(
+    "decorator",
+    [
+        grad[str](typechecker=None),
+        grad(typechecker=None)[str],
+        transform(jit, grad[str], typechecker=None),
+        transform(jit(typechecker=None), grad[str]),
+        lambda f: jit(typechecker=None)(grad[str](f)),
+    ],
+    ids=["before", "behind", "transform", "outside", "stacked"],
+)
+def test_without_a_checker_nothing_is_compared(decorator):
+    assert decorator(lambda x: x**2)(2.0) == 4.0
+
+
+def test_a_statement_is_compared_while_the_shape_is_evaluated():
+    assert annotax.eval_shape(grad[Array](lambda x: x**2), 2.0).shape == ()
+    with pytest.raises(annotax.CheckError, match="the gradient is not what was stated"):
+        annotax.eval_shape(grad[str](lambda x: x**2), 2.0)
+
+
+def test_a_statement_is_part_of_what_a_decorator_is():
+    assert grad[Array] == grad[Array]
+    assert hash(grad[Array]) == hash(grad[Array])
+    assert grad[Array](wrt="w") == grad(wrt="w")[Array]
+    assert grad[Array] != grad
+    assert grad[Array] != grad[tuple[Array, Array]]
+    assert grad[Array] != value_and_grad[Array]
+    f = _squared()
+    assert grad[Array](f) is grad[Array](f)
+    assert grad[Array](f) is not grad(f)
+
+
+def test_stating_does_not_change_the_public_decorator():
+    grad[str]
+    assert grad(_squared())(3.0) == 6.0
+
+
+def test_a_statement_that_has_no_hash_works():
+    stated = Annotated[Array, ["no hash"]]
+    assert grad[stated](lambda x: x**2)(2.0) == 4.0
+    with pytest.raises(annotax.CheckError, match="the gradient is not what was stated"):
+        grad[Annotated[str, ["no hash"]]](lambda x: x**2)(2.0)
+
+
+@pytest.mark.parametrize("stated", [3, [1, 2], {}, "Array", (), (Array, Array), ..., jnp.ones(2)], ids=repr)
+@pytest.mark.parametrize("step", [grad, value_and_grad], ids=["grad", "value_and_grad"])
+def test_what_is_no_type_cannot_be_stated(step, stated):
+    with pytest.raises(TypeError, match=rf"(?s){step.name}\[.*type"):
+        step[stated]
+
+
+def test_explain_says_the_same_with_a_statement():
+    def f(w: Array, x: NoDiff[Array]) -> Array:
+        return w * x
+
+    assert str(annotax.explain(grad[Array](f))) == str(annotax.explain(grad(f)))

@@ -131,11 +131,185 @@ def test_other_options_make_other_transforms(one, other):
     assert one != other
 
 
-@pytest.mark.parametrize(
-    "step", [jit(static="n", inline=True), grad(wrt=["w", -1]), value_and_grad(), Scaled(2.0)], ids=str
+COPIES = pytest.mark.parametrize(
+    "copied", [lambda step: pickle.loads(pickle.dumps(step)), copy.copy, copy.deepcopy], ids=["pickle", "copy", "deep"]
 )
-def test_a_transform_pickles(step):
-    assert pickle.loads(pickle.dumps(step)) == step
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        jit(static="n", inline=True),
+        grad(wrt=["w", -1]),
+        grad[float](wrt="w"),
+        value_and_grad(),
+        annotax.vmap(in_axes={"x": 1}),
+        annotax.pmap(axis_name="i"),
+        annotax.hessian(wrt="w"),
+        annotax.checkpoint(prevent_cse=False),
+        Scaled(2.0),
+    ],
+    ids=lambda step: type(step).__name__,
+)
+@COPIES
+def test_a_transform_is_copied_and_pickled(copied, step):
+    assert copied(step) == step
+    assert hash(copied(step)) == hash(step)
+
+
+@COPIES
+def test_a_copied_transform_shares_what_was_compiled(copied):
+    for step in (jit, grad, value_and_grad, annotax.vmap, grad(wrt="x")):
+        assert transform(copied(jit), copied(step))(_square) is transform(jit, step)(_square)
+        assert copied(step)(_square) is step(_square)
+
+
+@COPIES
+def test_a_copied_transform_does_the_same(copied):
+    def f(x):
+        return x**2
+
+    assert copied(jit)(f)(3.0) == 9.0
+    assert copied(grad)(f)(3.0) == 6.0
+    assert copied(annotax.vmap)(f)(jnp.arange(3.0)).tolist() == [0.0, 1.0, 4.0]
+    assert copied(annotax.vmap(axis_name="i"))(f)(jnp.arange(3.0)).tolist() == [0.0, 1.0, 4.0]
+
+
+# --- the decorators --------------------------------------------------------------------------------------------------
+
+DECORATORS = [
+    "jit", "grad", "value_and_grad", "vmap", "pmap", "jacfwd", "jacrev", "hessian", "checkpoint", "custom_vjp",
+    "custom_jvp", "shard_map", "make_jaxpr",
+]  # fmt: skip
+EACH = pytest.mark.parametrize("decorator", [getattr(annotax, name) for name in DECORATORS], ids=DECORATORS)
+
+
+def test_every_decorator_is_a_transform():
+    exported = {name: getattr(annotax, name) for name in annotax.__all__}
+    transforms = {name: value for name, value in exported.items() if isinstance(value, annotax.Transform)}
+    assert {*transforms} == {*DECORATORS, "jacobian", "remat"}
+    assert all(transforms[name].name == name for name in DECORATORS)
+
+
+@EACH
+def test_the_signature_of_a_decorator_shows_its_options(decorator):
+    first, *options = inspect.signature(decorator).parameters.values()
+    assert (first.name, first.kind) == ("function", inspect.Parameter.POSITIONAL_ONLY)
+    assert {option.kind for option in options} == {inspect.Parameter.KEYWORD_ONLY}
+    assert "typechecker" in {option.name for option in options}
+    documented = decorator.__doc__.split("Arguments:")[1]
+    assert [option.name for option in options if f"{option.name}:" not in documented] == []
+
+
+def test_the_options_of_jit_are_in_its_signature():
+    _, *options = inspect.signature(jit).parameters
+    assert options == [
+        "static", "donate", "mesh", "max_traces", "inline", "keep_unused", "compiler_options", "typechecker",
+    ]  # fmt: skip
+
+
+@EACH
+def test_the_documentation_of_a_decorator_is_for_its_user(decorator):
+    text = inspect.getdoc(decorator)
+    assert all(section in text for section in ("Arguments:\n", "function: ", "Returns:\n", "Example:\n"))
+
+
+@EACH
+def test_a_decorator_without_options_is_itself(decorator):
+    assert decorator() is decorator
+
+
+@EACH
+def test_a_decorator_is_a_value(decorator):
+    assert decorator == decorator()
+    assert hash(decorator) == hash(decorator())
+    assert {decorator: 1}[decorator()] == 1
+
+
+def test_options_in_place_are_the_options_of_a_decorator():
+    assert jit(_square, inline=True) is jit(inline=True)(_square)
+    assert grad(_square, wrt="x") is grad(wrt="x")(_square)
+
+
+def test_a_decorator_with_options_decorates_many_functions():
+    compiled = jit(static="n")
+
+    def tiled(x, n):
+        return jnp.tile(x, n)
+
+    def full(n, *, x):
+        return jnp.full((n,), x)
+
+    assert compiled(tiled)(jnp.ones(1), 3).shape == (3,)
+    assert compiled(full)(2, x=1.0).shape == (2,)
+    assert compiled(tiled)(jnp.ones(1), n=4).shape == (4,)
+    assert compiled(tiled) is jit(static="n")(tiled)
+
+
+def test_options_of_one_decorator_are_not_those_of_the_public_one():
+    jit(static="n", inline=True)
+    assert jit == type(jit)()
+    traces = []
+    f = counting(traces)
+    jit(inline=True)(f)(3.0)
+    jit(f)(3.0)
+    assert len(traces) == 2
+
+
+def test_a_decorator_is_kept_in_a_class_without_being_bound():
+    class Training:
+        compiled = jit
+        derived = grad(wrt="x")
+
+    assert Training().compiled(_square)(3.0) == 9.0
+    assert Training().derived(_square)(3.0) == 6.0
+
+
+@pytest.mark.parametrize("given", [3, "w", [0, None], {"n": 1}, jnp.ones(2)], ids=lambda given: type(given).__name__)
+@EACH
+def test_a_decorator_of_no_function_says_what_it_takes(decorator, given):
+    with pytest.raises(annotax.AnnotaxError, match=r"(?s)transforms functions, but was given .*fix"):
+        decorator(given)
+
+
+@EACH
+def test_an_option_that_is_none_is_named_in_the_error(decorator):
+    with pytest.raises(TypeError, match=rf"^{decorator.name}\(\) got an unexpected keyword argument 'foo'"):
+        decorator(foo=1)
+    with pytest.raises(TypeError, match=rf"^{decorator.name}\(\) got an unexpected keyword argument 'foo'"):
+        decorator(_square, foo=1)
+
+
+def test_options_are_passed_by_name():
+    with pytest.raises(TypeError, match=r"^jit\(\) takes .* positional argument"):
+        jit(_square, "n")
+
+
+@pytest.mark.parametrize(
+    ("made", "wanted"),
+    [
+        (lambda: jit(static="n")(inline=True), lambda: jit(static="n", inline=True)),
+        (lambda: jit(inline=True)(static="n")(donate="x"), lambda: jit(static="n", inline=True, donate="x")),
+        (lambda: grad(wrt="w")(has_aux=True), lambda: grad(wrt="w", has_aux=True)),
+        (lambda: grad(allow_int=True)(holomorphic=True), lambda: grad(allow_int=True, holomorphic=True)),
+        (lambda: annotax.vmap(in_axes={"x": 1})(axis_name="i"), lambda: annotax.vmap(in_axes={"x": 1}, axis_name="i")),
+    ],
+    ids=["jit", "three times", "grad", "options of jax", "vmap"],
+)
+def test_options_that_were_given_are_not_lost_when_others_are(made, wanted):
+    try:
+        step = made()
+    except TypeError:
+        return  # to refuse is as good
+    assert step == wanted()
+
+
+def test_options_that_were_given_are_not_lost_when_a_function_is_decorated_with_others():
+    try:
+        f = jit(static="n")(lambda x, n: jnp.tile(x, n), inline=True)
+    except TypeError:
+        return
+    assert f(jnp.ones(1), 3).shape == (3,)
 
 
 # --- one pipeline, one compiled object -------------------------------------------------------------------------------

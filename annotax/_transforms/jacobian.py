@@ -11,7 +11,7 @@ from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Selector
 from annotax._differentiation import Differentiated, Differentiation, as_options, as_wrt
 from annotax._tracebacks import shortens
-from annotax._transform import DEFAULT, Transform
+from annotax._transform import DEFAULT
 
 if TYPE_CHECKING:
     from annotax._faces import (
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         P,
         R,
         S,
+        SelectedJacobian,
         TakesCls,
         TakesSelf,
     )
@@ -139,7 +140,9 @@ class JacFwd(Jacobian):
     @overload
     def __call__(self, /, *, wrt: None = ..., **options: Unpack[JacobianOptions]) -> JacFwd: ...
     @overload
-    def __call__(self, /, *, wrt: Selector | Sequence[Selector], **options: Unpack[JacobianOptions]) -> Transform: ...
+    def __call__(
+        self, /, *, wrt: Selector | Sequence[Selector], **options: Unpack[JacobianOptions]
+    ) -> SelectedJacobian: ...
     @shortens
     def __call__(
         self,
@@ -226,7 +229,9 @@ class JacRev(Jacobian):
     @overload
     def __call__(self, /, *, wrt: None = ..., **options: Unpack[GradOptions]) -> JacRev: ...
     @overload
-    def __call__(self, /, *, wrt: Selector | Sequence[Selector], **options: Unpack[GradOptions]) -> Transform: ...
+    def __call__(
+        self, /, *, wrt: Selector | Sequence[Selector], **options: Unpack[GradOptions]
+    ) -> SelectedJacobian: ...
     @shortens
     def __call__(
         self,
@@ -315,7 +320,9 @@ class Hessian(Jacobian):
     @overload
     def __call__(self, /, *, wrt: None = ..., **options: Unpack[JacobianOptions]) -> Hessian: ...
     @overload
-    def __call__(self, /, *, wrt: Selector | Sequence[Selector], **options: Unpack[JacobianOptions]) -> Transform: ...
+    def __call__(
+        self, /, *, wrt: Selector | Sequence[Selector], **options: Unpack[JacobianOptions]
+    ) -> SelectedJacobian: ...
     @shortens
     def __call__(
         self,
