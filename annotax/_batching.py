@@ -31,6 +31,9 @@ class _FromMarkers:
     def __repr__(self) -> str:
         return "<from markers>"
 
+    def __reduce__(self) -> str:
+        return "FROM_MARKERS"  # by name, so that it stays the same object
+
 
 FROM_MARKERS: Any = _FromMarkers()
 

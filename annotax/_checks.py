@@ -189,25 +189,38 @@ def result_check(contract: Contract, checker: TypeChecker | None) -> Callable[[A
     return check_result
 
 
-def first_check(contract: Contract, hint: Any, what: str, checker: TypeChecker | None) -> Callable[[Any], None] | None:
-    """A check of what a transform returns against what the user stated it to be, made until it has passed once.
+def first_check(contract: Contract, stated: Any, name: str, checker: TypeChecker | None) -> Callable[[Any], Any] | None:
+    """A check of a gradient against what `grad[stated]` says it is, made until it has passed once.
 
     Arguments:
         contract: The function's.
-        hint: What was stated.
-        what: How to speak of the value, as in `"the gradient"`.
+        stated: The type.
+        name: The name of the transform.
         checker: The type checker, if any.
     """
-    check = None if checker is None else make_check(hint, checker, traced=True)
+    check = None if checker is None else make_check(stated, checker, traced=True)
     if check is None:
         return None
+    if is_jaxtyping(stated):
+        import jaxtyping
+
+        check = jaxtyping.jaxtyped(check, typechecker=None)  # one meaning of each axis name
     has_passed = False
 
-    def check_first(value: Any) -> None:
+    def check_first(gradient: Any) -> None:
         nonlocal has_passed
-        misfit = None if has_passed else check(value, what.removeprefix("the "))
+        misfit = None if has_passed else check(gradient, "gradient")
         if misfit is not None:
-            raise _error(contract, f"the {misfit.path} is not what was stated", misfit)
+            raise CheckError(
+                message(
+                    contract.where,
+                    f"the {misfit.path} is not what {name}[...] states",
+                    expected=show(misfit.hint),
+                    got=describe(misfit.value),
+                    because=misfit.because or None,
+                    fix=f"state what it is, in place of {name}[{show(stated)}]",
+                )
+            )
         has_passed = True
 
     return check_first

@@ -33,6 +33,9 @@ class _Empty:
     def __repr__(self) -> str:
         return "no hint"
 
+    def __reduce__(self) -> str:
+        return "EMPTY"  # by name, so that it stays the same object
+
 
 EMPTY: Any = _Empty()
 

@@ -35,6 +35,7 @@ from annotax._signature import Callee, callee
 from annotax._source import Writer
 from annotax._tracebacks import shorten, shortens
 from annotax._traces import History, Traces
+from annotax._tree import describe
 
 if TYPE_CHECKING:
     from annotax._faces import AnyDecorator, Changing, Keeping
@@ -86,6 +87,12 @@ class Transform:
     if TYPE_CHECKING:
 
         def _are_names_read(self, /, other: int) -> None: ...  # by it `_faces.NamesUnread` tells type checkers apart
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        call = getattr(cls.__dict__.get("__call__"), "__wrapped__", None)
+        if call is not None and "name" in cls.__dict__:
+            call.__qualname__ = cls.__dict__["name"]  # what Python calls it when it is called wrongly
 
     def for_one_function(self) -> Transform:
         """What decorates one function: itself, unless it keeps something of that function."""
@@ -184,21 +191,46 @@ class Transform:
         """Decorate a function with this one transform."""
         return decorate(function, (self,))
 
-    def _made(self, step: Transform, function: Callable[..., Any] | None) -> Any:
-        """What a call of this transform gives: a function decorated, or a decorator with other options.
+    def _made(self, step: Transform, function: Any) -> Any:
+        """What a call of this transform gives: a function decorated, or a decorator with more options.
 
         Arguments:
             step: A transform of the same kind, with the options of the call.
             function: What was passed to be decorated, or `None`.
         """
-        step = self._with_options_of(step)
-        return step if function is None else decorate(function, (step,))
+        made = self._with_options_of(step)
+        if function is None:
+            return made
+        name = getattr(self, "name", type(self).__name__)
+        if isinstance(function, Transform):
+            inner = getattr(function, "name", type(function).__name__)
+            raise AnnotaxError(
+                f"{name}() was given the transform {inner}, not a function.\n"
+                f"  fix  write transform({name}, {inner})(f), or {name}({inner}(f))"
+            )
+        if not callable(function) and not isinstance(function, (staticmethod, classmethod)):
+            raise AnnotaxError(
+                f"{name}() was given {describe(function)}, not a function.\n"
+                f"  fix  decorate a function, and pass options by name: {self.shown_option}"
+            )
+        return decorate(cast("Any", function), (made,))
+
+    shown_option: ClassVar[str] = "jit(static='n')(f)"
+    """How an option is passed, for a message."""
 
     def _with_options_of(self, step: Transform) -> Transform:
-        """This transform with the options of another of its kind, or itself if those are the defaults."""
+        """This transform, with what is not left at its default in another of its kind."""
         bare: Any = type(self)()
+        changes: dict[str, Any] = {}
         fields: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(bare)
-        return self if all(getattr(step, field.name) == getattr(bare, field.name) for field in fields) else step
+        for name in (field.name for field in fields):
+            own, given = getattr(self, name), getattr(step, name)
+            if given == getattr(bare, name):
+                continue
+            if name == "options":  # those of the JAX function, by name
+                given = type(own)({**dict(own), **dict(given)}.items())
+            changes[name] = given
+        return cast("Transform", dataclasses.replace(cast("Any", self), **changes)) if changes else self
 
 
 def _as_transform(given: Any) -> Transform:

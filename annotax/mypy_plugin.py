@@ -14,9 +14,9 @@ of a transform say goes with the type of the transform, as literals.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from mypy.errorcodes import ErrorCode
 from mypy.nodes import (
@@ -25,15 +25,27 @@ from mypy.nodes import (
     ARG_STAR,
     ARG_STAR2,
     ArgKind,
+    AssignmentStmt,
     CallExpr,
+    ClassDef,
     Context,
     DictExpr,
     Expression,
+    FuncDef,
+    IfStmt,
+    Import,
+    ImportAll,
+    ImportBase,
+    ImportFrom,
+    IndexExpr,
     IntExpr,
     LambdaExpr,
     ListExpr,
+    MemberExpr,
     MypyFile,
     NameExpr,
+    OpExpr,
+    Statement,
     StrExpr,
     TupleExpr,
     TypeAlias,
@@ -84,6 +96,8 @@ _CONTRADICTIONS = (
     ("Static", "PartitionSpec", "a static value is no array and has no layout: drop one of the two"),
     ("NoDiff", "Diff", "they say opposite things: drop one of the two"),
 )
+
+_ON_PARAMETERS = ("Static", "NoDiff", "Diff", "Donate")
 
 _INTEGER_HINTS = re.compile(r"(?:^|\.)(?:U?Int(?:eger)?\d*|Bool|Key)$")
 """jaxtyping's hints for what has no derivative, all of which are `Annotated` to mypy."""
@@ -143,6 +157,7 @@ class AnnotaxPlugin(Plugin):
         modules = {name for imported in file.imports for name in _imported(imported)}
         if not any(name == "annotax" or name.startswith("annotax.") for name in modules):
             return []
+        _Aliases(file)
         return [(10, "annotax._markers", -1), (10, "annotax._faces", -1)]
 
     def get_type_analyze_hook(self, fullname: str) -> Callable[[AnalyzeTypeContext], Type] | None:
@@ -172,11 +187,65 @@ class AnnotaxPlugin(Plugin):
         return None
 
 
-def _imported(node: Any) -> Iterator[str]:
-    if hasattr(node, "ids"):
-        yield from (name for name, _ in node.ids)
-    elif hasattr(node, "id"):
-        yield node.id
+def _imported(node: ImportBase) -> list[str]:
+    """The modules that an import names."""
+    if isinstance(node, Import):
+        return [name for name, _ in node.ids]
+    return [node.id] if isinstance(node, (ImportFrom, ImportAll)) else []
+
+
+class _Aliases:
+    """Rewrites `Frozen = Annotated[Array, NoDiff]` to `Frozen = NoDiff[Array]`: mypy drops the metadata of an alias."""
+
+    def __init__(self, file: MypyFile) -> None:
+        self.markers: set[str] = set()
+        self.modules: set[str] = set()
+        for imported in file.imports:
+            if isinstance(imported, ImportFrom) and imported.id == "annotax":
+                self.markers |= {renamed or name for name, renamed in imported.names if _MARKERS + name in _ALIASES}
+            elif isinstance(imported, Import):
+                self.modules |= {renamed or name for name, renamed in imported.ids if name == "annotax"}
+        self.rewrite_in(file.defs)
+
+    def rewrite_in(self, statements: Sequence[Statement]) -> None:
+        """Rewrite the aliases among some statements, and in the classes, functions and branches among them."""
+        for statement in statements:
+            if isinstance(statement, AssignmentStmt):
+                self.rewrite(statement.rvalue)
+            elif isinstance(statement, ClassDef):
+                self.rewrite_in(statement.defs.body)
+            elif isinstance(statement, FuncDef):
+                self.rewrite_in(statement.body.body)
+            elif isinstance(statement, IfStmt):
+                for block in (*statement.body, *([statement.else_body] if statement.else_body else [])):
+                    self.rewrite_in(block.body)
+
+    def rewrite(self, expression: Expression) -> None:
+        """Put the markers around what is annotated, in an expression and its parts."""
+        if isinstance(expression, TupleExpr):
+            for item in expression.items:
+                self.rewrite(item)
+        elif isinstance(expression, OpExpr):
+            self.rewrite(expression.left)
+            self.rewrite(expression.right)
+        elif isinstance(expression, IndexExpr):
+            base, index = expression.base, expression.index
+            self.rewrite(index)
+            if getattr(base, "name", None) != "Annotated" or not isinstance(index, TupleExpr):
+                return
+            for metadata in filter(self.is_marker, index.items[1:]):
+                is_first = expression.base is base
+                inner = index.items[0] if is_first else IndexExpr(expression.base, expression.index)
+                inner.set_line(expression)
+                expression.base, expression.index = metadata, inner
+
+    def is_marker(self, metadata: Expression) -> bool:
+        """Whether an expression is a marker, as far as imports tell."""
+        if isinstance(metadata, NameExpr):
+            return metadata.name in self.markers
+        if not isinstance(metadata, MemberExpr) or getattr(metadata.expr, "name", None) not in self.modules:
+            return False
+        return _MARKERS + metadata.name in _ALIASES
 
 
 # --- markers in types ------------------------------------------------------------------------------------------------
@@ -236,7 +305,7 @@ def _taken_apart(hint: Type) -> tuple[ProperType, tuple[str, ...]]:
         elif hint.is_recursive:
             break
         else:
-            hint = hint._expand_once()
+            hint = hint._expand_once()  # pyright: ignore[reportPrivateUsage]  # one alias alone
     return get_proper_type(hint), tuple(markers)
 
 
@@ -381,7 +450,12 @@ class _Step:
     kind: str | None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
-    STATED: ClassVar = "stated "
+    def named(self, option: str) -> tuple[Any, ...]:
+        """The parameters that an option names."""
+        given: Any = self.options.get(option)
+        if given is None:
+            return ()
+        return tuple(cast("Any", given)) if isinstance(given, tuple) else (given,)
 
 
 def _step(hint: Type) -> _Step:
@@ -403,6 +477,8 @@ def _steps(hint: Type) -> list[_Step]:
         return list(map(_step, steps.items)) if isinstance(steps, TupleType) else [_Step(None)]
     return [_step(bare)]
 
+
+_IN_PATH = re.compile(r"[.\[]")
 
 _READ = ("static", "donate", "wrt", "has_aux", "in_axes")
 """Options that name parameters, or decide about the result."""
@@ -520,7 +596,7 @@ class _Function:
         if isinstance(selector, int):
             count = len(self.parameters)
             return selector % count if -count <= selector < count else None
-        root = re.split(r"[.\[]", str(selector), maxsplit=1)[0]
+        root = re.split(_IN_PATH, str(selector), maxsplit=1)[0]
         return next((i for i, parameter in enumerate(self.parameters) if parameter.name == root), None)
 
 
@@ -568,16 +644,17 @@ def _check(function: _Function, fail: _Reports) -> bool:
             wrong(f"{parameter.slot} has the marker {nested} where it cannot be honoured", "put it outside")
         if "Static" in markers and (_is_array(parameter.hint) or _is_any_of(parameter.hint, {"numpy.ndarray"})):
             wrong(f"{parameter.slot} is Static, but an array can be no compile-time constant", "drop Static")
-    whole = _taken_apart(function.result)
+    whole, on_whole = _taken_apart(function.result)
     parts = function.components
-    for hint, markers in [whole] if parts is None else [(_ANY, whole[1]), *parts]:
-        on_parameters = [marker for marker in markers if marker in ("Static", "NoDiff", "Diff", "Donate")]
-        if (hint is _ANY and "Aux" in markers) or (parts is None and "Aux" in markers):
-            wrong("the result has the marker Aux where it cannot be honoured", "mark a component of a returned tuple")
-        for marker in [*on_parameters, _nested_marker(hint)]:
+    if "Aux" in on_whole:
+        wrong("the result has the marker Aux where it cannot be honoured", "mark a component of a returned tuple")
+    for hint, markers in [(whole, on_whole)] if parts is None else [(NoneType(), on_whole), *parts]:
+        for marker in [*(marker for marker in markers if marker in _ON_PARAMETERS), _nested_marker(hint)]:
             if marker is not None:
-                wrong(f"the result has the marker {marker} where it cannot be honoured",
-                      "mark a component of the returned tuple" if marker == "Aux" else f"{marker} belongs on a parameter")  # fmt: skip
+                fix = (
+                    f"{marker} belongs on a parameter" if marker in _ON_PARAMETERS else "mark a component of the tuple"
+                )
+                wrong(f"the result has the marker {marker} where it cannot be honoured", fix)
     return is_right
 
 
@@ -586,9 +663,8 @@ def _check_names(function: _Function, steps: Sequence[_Step], fail: _Reports) ->
     is_right = True
     for step in steps:
         for option in ("static", "donate", "wrt", "in_axes"):
-            named = step.options.get(option)
-            for selector in named if isinstance(named, tuple) else (named,):
-                if selector is None or isinstance(selector, (_Unknown, bool)) or function.located(selector) is not None:
+            for selector in step.named(option):
+                if isinstance(selector, _Unknown) or function.located(selector) is not None:
                     continue
                 names = ", ".join(parameter.name for parameter in function.parameters)
                 is_right = False
@@ -600,38 +676,34 @@ def _static_names(function: _Function, steps: Sequence[_Step]) -> set[int] | Non
     """The parameters that options make static, or `None` where an option is no literal."""
     found: set[int] = set()
     for step in steps:
-        named = step.options.get("static", ())
-        for selector in named if isinstance(named, tuple) else (named,):
+        for selector in step.named("static"):
             if isinstance(selector, _Unknown):
                 return None
-            i = None if selector is None else function.located(selector)
-            if i is not None and re.search(r"[.\[]", str(selector)) is None:
+            i = function.located(selector)
+            if i is not None and re.search(_IN_PATH, str(selector)) is None:
                 found.add(i)
     return found
 
 
 def _chosen(function: _Function, step: _Step, static: set[int], fail: _Reports) -> tuple[list[int], bool] | None:
     """The parameters that a step differentiates, and whether the derivative comes bare; `None` if that is not seen."""
-    wrt = step.options.get("wrt")
-    if isinstance(wrt, _Unknown):
-        return None
-    if wrt is not None:
-        selectors = wrt if isinstance(wrt, tuple) else (wrt,)
+    selectors = step.named("wrt")
+    if selectors:
+        if _UNKNOWN in selectors:
+            return None
         places = [function.located(selector) for selector in selectors]
-        if any(
-            isinstance(selector, _Unknown) or "." in str(selector) or "[" in str(selector) for selector in selectors
-        ):
+        if any(re.search(_IN_PATH, str(selector)) for selector in selectors):
             return None
         for i in places:
             if i is not None and (i in static or "Static" in function.parameters[i].markers):
                 fail(f"{step.kind}(wrt=...) names the static parameter {function.parameters[i].name}",
                      "a static value is never traced, so it has no gradient")  # fmt: skip
-        found = [i for i in places if i is not None]
-        return (found, not isinstance(wrt, tuple)) if len(found) == len(places) else None
+        named = [i for i in places if i is not None]
+        return (named, not isinstance(step.options["wrt"], tuple)) if len(named) == len(places) else None
     marked = [i for i, parameter in enumerate(function.parameters) if "Diff" in parameter.markers and i not in static]
     if marked:
         return marked, len(marked) == 1
-    found = []
+    found: list[int] = []
     is_seen = True
     for i, parameter in enumerate(function.parameters):
         if i in static or "Static" in parameter.markers or "NoDiff" in parameter.markers:
@@ -763,13 +835,14 @@ class _Results:
 
     def at_arguments(self, chosen: Sequence[int], is_bare: bool, leaf: Type) -> Type | None:
         """The structure of what is differentiated, with something at each leaf."""
-        parts = [_at_leaves(self.function.parameters[i].hint, leaf) for i in chosen]
-        if any(part is None for part in parts):
-            return None
-        parts = [
-            self.in_slot(self.function.parameters[i], cast("Type", part)) for i, part in zip(chosen, parts, strict=True)
-        ]
-        return parts[0] if is_bare else self.tuple_of(cast("list[Type]", parts))
+        slots: list[Type] = []
+        for i in chosen:
+            parameter = self.function.parameters[i]
+            part = _at_leaves(parameter.hint, leaf)
+            if part is None:
+                return None
+            slots.append(self.in_slot(parameter, part))
+        return slots[0] if is_bare else self.tuple_of(slots)
 
 
 # --- signatures ------------------------------------------------------------------------------------------------------
@@ -795,7 +868,7 @@ def _decorated(ctx: MethodSigContext) -> FunctionLike:
     fail = _Reports(ctx, function)
     is_right = _check(function, fail)
     is_right = _check_names(function, steps, fail) and is_right
-    if any(step.kind is None or step.kind.startswith(_Step.STATED) for step in steps):
+    if any(step.kind is None or step.kind.startswith("stated") for step in steps):
         return signature
     if all(step.kind in _KEEPING for step in steps) and not _changes_derivative(function, steps):
         _Results(function, ctx, fail).of(steps)

@@ -4,7 +4,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple, Self, TypedDict
+from typing import Annotated, Any, NamedTuple, NewType, Self, TypedDict
 
 import equinox as eqx
 import jax
@@ -686,6 +686,13 @@ def _of_items():
     return f
 
 
+def _of_arrays():
+    def f(p):
+        return sum(map(jnp.sum, p.values()))
+
+    return f
+
+
 def _of_pair():
     def f(p, x=1.0):
         return p.w * p.b * x
@@ -722,7 +729,13 @@ MODEL = Model(jnp.array(2.0), basis=jnp.array(3.0))
         (Float[Array, "n"], _squared, [jnp.ones(3)]),
         (Float[Array, "3"], _squared, [jnp.ones(3)]),
         (tuple[Float[Array, "n"], Float[Array, ""]], _product, [jnp.ones(3), 2.0]),
+        (tuple[Float[Array, "n"], Float[Array, "n"]], _product, [jnp.ones(3), jnp.ones(3)]),
+        (dict[str, Float[Array, "n"]], _of_arrays, [{"w": jnp.ones(3), "b": jnp.ones(3)}]),
         (PyTree[Float[Array, "..."]], _of_items, [{"w": 2.0}]),
+        (Array | None, _squared, [2.0]),
+        (Self, _of_model, [MODEL]),
+        (TypeAliasType("Gradients", tuple[Array, Array]), _product, [2.0, 3.0]),
+        (NewType("Scalar", jax.Array), _squared, [2.0]),
     ],
     ids=_name,
 )
@@ -749,6 +762,15 @@ def test_a_gradient_that_is_what_was_stated_is_returned(around, stated, make, ar
         (Pair, _of_items, [{"w": 2.0}], "the gradient", "Pair", "dict of 1"),
         (Float[Array, "n m"], _squared, [jnp.ones(3)], "the gradient", r"Float\[Array, 'n m'\]", r"float32\[3\]"),
         (Float[Array, "4"], _squared, [jnp.ones(3)], "the gradient", r"Float\[Array, '4'\]", r"float32\[3\]"),
+        (
+            tuple[Float[Array, "n"], Float[Array, "n"]],
+            _product,
+            [jnp.ones(3), jnp.ones(1)],
+            r"the gradient\[1\]",
+            r"Float\[Array, 'n'\]",
+            r"float32\[1\]",
+        ),
+        (TypeAliasType("Text", str), _squared, [2.0], "the gradient", "str|Text", r"float32\[\]"),
     ],
     ids=_name,
 )
@@ -760,7 +782,8 @@ def test_a_gradient_that_is_what_was_stated_is_returned(around, stated, make, ar
 def test_a_gradient_that_is_not_what_was_stated_raises(transforms, stated, make, arguments, where, expected, got):
     *outer, step = transforms
     decorated = transform(*outer, step[stated])(make())
-    text = rf"(?s)f\(\): {where} is not what was stated\.\n.*expected  {expected}.*got       (traced )?{got}"
+    problem = rf"f\(\): {where} is not what {step.name}\[\.\.\.\] states\.\n"
+    text = rf"(?s){problem}.*expected  {expected}.*got       (traced )?{got}"
     for _ in range(2):
         with pytest.raises(annotax.CheckError, match=text):
             decorated(*arguments)
@@ -768,8 +791,14 @@ def test_a_gradient_that_is_not_what_was_stated_raises(transforms, stated, make,
 
 @pytest.mark.parametrize("step", [grad, value_and_grad], ids=["grad", "value_and_grad"])
 def test_the_error_says_to_correct_the_statement(step):
-    with pytest.raises(annotax.CheckError, match=rf"(?s)fix  .*{step.name}\["):
-        step[dict](_squared())(2.0)
+    with pytest.raises(annotax.CheckError, match=rf"(?s)fix +state .*{step.name}\[dict\[str, Array\]\]$"):
+        step[dict[str, Array]](_squared())(2.0)
+
+
+@pytest.mark.parametrize("step", [grad, value_and_grad], ids=["grad", "value_and_grad"])
+def test_the_error_for_several_types_says_how_to_state_them(step):
+    with pytest.raises(TypeError, match=rf"(?s)takes one type.*fix  write {step.name}\[tuple\[Array, float\]\]"):
+        step[Array, float]
 
 
 def test_it_is_a_decorator():
@@ -797,7 +826,7 @@ def test_options_may_stand_on_any_side_of_the_statement(decorator):
 
 def test_what_is_stated_is_what_wrt_selects():
     assert grad[Array](_product(), wrt="b")(2.0, 3.0) == 2.0
-    with pytest.raises(annotax.CheckError, match=r"(?s)the gradient is not what was stated.*tuple of 1"):
+    with pytest.raises(annotax.CheckError, match=r"(?s)the gradient is not what \w+\[\.\.\.\] states.*tuple of 1"):
         grad[Array](_product(), wrt=["b"])(2.0, 3.0)
     with pytest.raises(annotax.CheckError, match=r"(?s)expected  tuple\[Array\]"):
         grad[tuple[Array]](_product(), wrt="b")(2.0, 3.0)
@@ -819,7 +848,7 @@ def test_only_the_gradient_is_stated_beside_aux(through):
     assert transform(*outer, value_and_grad[Array])(marked)(3.0) == ((4.0, 9.0, 5.0), 6.0)
     for step in (grad[str], value_and_grad[str]):
         for f, options in ((pair, {"has_aux": True}), (marked, {})):
-            with pytest.raises(annotax.CheckError, match="the gradient is not what was stated"):
+            with pytest.raises(annotax.CheckError, match=r"the gradient is not what \w+\[\.\.\.\] states"):
                 transform(*outer, step(**options))(f)(3.0)
 
 
@@ -833,7 +862,7 @@ def test_it_stands_on_methods():
     assert MODEL.of_neither(x) == Model.of_neither(x) == 6.0
     assert jit(MODEL.slope)(x) == 12.0
     assert grad[Array](Model.slope.__wrapped__, wrt="x")(MODEL, x) == 12.0
-    with pytest.raises(annotax.CheckError, match=r"Model\.wrongly\(\): the gradient is not what was stated"):
+    with pytest.raises(annotax.CheckError, match=r"Model\.wrongly\(\): the gradient is not what \w+\[\.\.\.\] states"):
         MODEL.wrongly(x)
 
 
@@ -875,7 +904,9 @@ def test_a_gradient_that_fitted_is_not_looked_at_again():
 
 
 def test_a_checker_of_ones_own_judges_the_gradient():
-    with pytest.raises(annotax.CheckError, match=r"(?s)the gradient is not what was stated.*because\s+too small"):
+    with pytest.raises(
+        annotax.CheckError, match=r"(?s)the gradient is not what \w+\[\.\.\.\] states.*because\s+too small"
+    ):
         grad[Array](lambda x: x**2, typechecker=lambda value, hint: "too small")(2.0)
 
 
@@ -896,7 +927,7 @@ def test_without_a_checker_nothing_is_compared(decorator):
 
 def test_a_statement_is_compared_while_the_shape_is_evaluated():
     assert annotax.eval_shape(grad[Array](lambda x: x**2), 2.0).shape == ()
-    with pytest.raises(annotax.CheckError, match="the gradient is not what was stated"):
+    with pytest.raises(annotax.CheckError, match=r"the gradient is not what \w+\[\.\.\.\] states"):
         annotax.eval_shape(grad[str](lambda x: x**2), 2.0)
 
 
@@ -920,7 +951,7 @@ def test_stating_does_not_change_the_public_decorator():
 def test_a_statement_that_has_no_hash_works():
     stated = Annotated[Array, ["no hash"]]
     assert grad[stated](lambda x: x**2)(2.0) == 4.0
-    with pytest.raises(annotax.CheckError, match="the gradient is not what was stated"):
+    with pytest.raises(annotax.CheckError, match=r"the gradient is not what \w+\[\.\.\.\] states"):
         grad[Annotated[str, ["no hash"]]](lambda x: x**2)(2.0)
 
 

@@ -294,7 +294,9 @@ def wrapper(x, *, n=1):
     ids=["function", "method", "vmap", "grad", "vmap of jit", "jit of JAX", "wrapper", "partial", "number"],
 )
 def test_what_annotax_has_not_compiled_is_refused(function, name):
-    text = rf"(?s)^jitted\(\): .*{name}.* is not compiled.*expected  .*outermost transform is annotax\.jit.*\n  fix  "
+    text = (
+        rf"(?s)^jitted\(\): .*{name}.* is not compiled by its outermost transform.*expected  .*annotax\.jit.*\n  fix  "
+    )
     with pytest.raises(AnnotaxError, match=text):
         jitted(function)
 

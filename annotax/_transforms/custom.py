@@ -59,6 +59,10 @@ class _CustomRule(Transform):
 
     name: ClassVar[str]
 
+    def __reduce__(self) -> Any:
+        is_public = self is globals().get(self.name)  # which is pickled by name, as it is equal to itself alone
+        return self.name if is_public else (type(self), (self.rules, self.taken, self.options, self.typechecker))
+
     def for_one_function(self) -> Transform:
         """The same with no rules yet."""
         return type(self)(options=self.options, typechecker=self.typechecker)

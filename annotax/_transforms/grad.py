@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Unpack, cast, get_origin, overload
 
 import jax
 
 from annotax._checks import TypeChecker, TypeCheckerOption, first_check
 from annotax._contract import Contract, Result, Selector
 from annotax._differentiation import Differentiated, Differentiation, as_options, as_wrt
-from annotax._hints import EMPTY
+from annotax._hints import EMPTY, is_jaxtyping, show
 from annotax._tracebacks import shortens
-from annotax._transform import DEFAULT, Transform
+from annotax._transform import DEFAULT
 
 if TYPE_CHECKING:
     from annotax._faces import (
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         TakesSelf,
         ValueAndGradDecorator,
         ValueAndGradient,
+        WillBeBound,
     )
 
 
@@ -57,7 +59,7 @@ class _Stated(Differentiation):
 
     def checked(self, core: Callable[..., Any], contract: Contract, checker: TypeChecker | None) -> Callable[..., Any]:
         """Compare the first gradient with what was stated."""
-        check = None if self.stated is EMPTY else first_check(contract, self.stated, "the gradient", checker)
+        check = None if self.stated is EMPTY else first_check(contract, self.stated, self.name, checker)
         if check is None:
             return core
         place = self.place if self.place is not None or not self.auxiliary(contract) else 0
@@ -69,9 +71,22 @@ class _Stated(Differentiation):
 
         return checking
 
-    def _with_options_of(self, step: Transform) -> Transform:
-        found = super()._with_options_of(step)
-        return found if found is self else dataclasses.replace(cast("_Stated", found), stated=self.stated)
+
+def _one_type(stated: Any, name: str) -> Any:
+    """What stands in `grad[...]`, which must be one type.
+
+    Raises:
+        TypeError: If it is anything else.
+    """
+    is_type = isinstance(stated, (type, types.GenericAlias, types.UnionType)) or stated is Any or stated is None
+    if is_type or get_origin(stated) is not None or is_jaxtyping(stated):
+        return stated
+    listed = ", ".join(map(show, cast("Any", stated))) if isinstance(stated, tuple) else ""
+    raise TypeError(
+        f"{name}[...] takes one type, the gradient's.\n"
+        f"  got  {stated!r}\n"
+        f"  fix  write {name}[{f'tuple[{listed}]' if listed else 'Array'}]"
+    )
 
 
 class Grad(_Stated):
@@ -138,7 +153,7 @@ class Grad(_Stated):
 
     def __getitem__(self, stated: type[G], /) -> StatedGrad[G]:
         """State what the gradient is where type checkers cannot see it; the first one is compared with it."""
-        return cast("StatedGrad[G]", dataclasses.replace(self, stated=stated))
+        return cast("StatedGrad[G]", dataclasses.replace(self, stated=_one_type(stated, self.name)))
 
     if TYPE_CHECKING:
 
@@ -156,11 +171,11 @@ class Grad(_Stated):
     @overload
     def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
         self, function: TakesSelf[S, P, R], /, **options: Unpack[GradOptions]
-    ) -> Callable[Concatenate[S, P], Any]: ...
+    ) -> Callable[Concatenate[S | WillBeBound, P], Any]: ...
     @overload
     def __call__(
         self, function: TakesCls[S, P, R], /, **options: Unpack[GradOptions]
-    ) -> Callable[Concatenate[S, P], Any]: ...
+    ) -> Callable[Concatenate[S | WillBeBound, P], Any]: ...
     @overload
     def __call__(
         self, function: Derivative[Any, Any, Any, P], /, **options: Unpack[GradOptions]
@@ -249,7 +264,7 @@ class ValueAndGrad(_Stated):
 
     def __getitem__(self, stated: type[G], /) -> StatedValueAndGrad[G]:
         """State what the gradient is where type checkers cannot see it; the first one is compared with it."""
-        return cast("StatedValueAndGrad[G]", dataclasses.replace(self, stated=stated))
+        return cast("StatedValueAndGrad[G]", dataclasses.replace(self, stated=_one_type(stated, self.name)))
 
     if TYPE_CHECKING:
 
@@ -267,11 +282,11 @@ class ValueAndGrad(_Stated):
     @overload
     def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
         self, function: TakesSelf[S, P, R], /, **options: Unpack[GradOptions]
-    ) -> Callable[Concatenate[S, P], tuple[R, Any]]: ...
+    ) -> Callable[Concatenate[S | WillBeBound, P], tuple[R, Any]]: ...
     @overload
     def __call__(
         self, function: TakesCls[S, P, R], /, **options: Unpack[GradOptions]
-    ) -> Callable[Concatenate[S, P], tuple[R, Any]]: ...
+    ) -> Callable[Concatenate[S | WillBeBound, P], tuple[R, Any]]: ...
     @overload
     def __call__(
         self, function: Derivative[Any, Any, Any, P], /, **options: Unpack[GradOptions]

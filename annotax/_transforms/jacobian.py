@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         SelectedJacobian,
         TakesCls,
         TakesSelf,
+        WillBeBound,
     )
 
 
@@ -124,11 +125,11 @@ class JacFwd(Jacobian):
     @overload
     def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
         self, function: TakesSelf[S, P, R], /, **options: Unpack[JacobianOptions]
-    ) -> Callable[Concatenate[S, P], Any]: ...
+    ) -> Callable[Concatenate[S | WillBeBound, P], Any]: ...
     @overload
     def __call__(
         self, function: TakesCls[S, P, R], /, **options: Unpack[JacobianOptions]
-    ) -> Callable[Concatenate[S, P], Any]: ...
+    ) -> Callable[Concatenate[S | WillBeBound, P], Any]: ...
     @overload
     def __call__(
         self, function: Derivative[Any, Any, Any, P], /, **options: Unpack[JacobianOptions]
@@ -213,11 +214,11 @@ class JacRev(Jacobian):
     @overload
     def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
         self, function: TakesSelf[S, P, R], /, **options: Unpack[GradOptions]
-    ) -> Callable[Concatenate[S, P], Any]: ...
+    ) -> Callable[Concatenate[S | WillBeBound, P], Any]: ...
     @overload
     def __call__(
         self, function: TakesCls[S, P, R], /, **options: Unpack[GradOptions]
-    ) -> Callable[Concatenate[S, P], Any]: ...
+    ) -> Callable[Concatenate[S | WillBeBound, P], Any]: ...
     @overload
     def __call__(
         self, function: Derivative[Any, Any, Any, P], /, **options: Unpack[GradOptions]
@@ -304,11 +305,11 @@ class Hessian(Jacobian):
     @overload
     def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
         self, function: TakesSelf[S, P, R], /, **options: Unpack[JacobianOptions]
-    ) -> Callable[Concatenate[S, P], Any]: ...
+    ) -> Callable[Concatenate[S | WillBeBound, P], Any]: ...
     @overload
     def __call__(
         self, function: TakesCls[S, P, R], /, **options: Unpack[JacobianOptions]
-    ) -> Callable[Concatenate[S, P], Any]: ...
+    ) -> Callable[Concatenate[S | WillBeBound, P], Any]: ...
     @overload
     def __call__(
         self, function: Derivative[Any, Any, Any, P], /, **options: Unpack[JacobianOptions]

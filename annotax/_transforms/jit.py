@@ -55,7 +55,24 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 if TYPE_CHECKING:
-    from annotax._faces import ClassMethod, CompilingDecorator, F, JitOptions, Jitted, Method
+    from annotax._faces import (
+        AnyFirst,
+        BoundLater,
+        ClassMethod,
+        CompiledGradient,
+        CompiledJacobianFunction,
+        CompiledValueAndGradient,
+        CompilingDecorator,
+        F,
+        F_co,
+        F_contra,
+        Gradient,
+        JacobianFunction,
+        JitOptions,
+        Jitted,
+        Method,
+        ValueAndGradient,
+    )
 
 
 @dataclass(frozen=True)
@@ -182,6 +199,22 @@ class Jit(Transform):
     ) -> Method: ...
     @overload
     def __call__(self, function: ClassMethod, /, **options: Unpack[JitOptions]) -> ClassMethod: ...
+    @overload
+    def __call__(
+        self, function: Gradient[F, F_co, F_contra, P], /, **options: Unpack[JitOptions]
+    ) -> CompiledGradient[F, F_co, F_contra, P]: ...
+    @overload
+    def __call__(
+        self, function: ValueAndGradient[F, F_co, F_contra, P], /, **options: Unpack[JitOptions]
+    ) -> CompiledValueAndGradient[F, F_co, F_contra, P]: ...
+    @overload
+    def __call__(
+        self, function: JacobianFunction[F, F_co, F_contra, P], /, **options: Unpack[JitOptions]
+    ) -> CompiledJacobianFunction[F, F_co, F_contra, P]: ...
+    @overload
+    def __call__(self, function: AnyFirst, /, **options: Unpack[JitOptions]) -> Jitted[AnyFirst]: ...
+    @overload
+    def __call__(self, function: BoundLater, /, **options: Unpack[JitOptions]) -> BoundLater: ...
     @overload
     def __call__(self, function: Jitted[F], /, **options: Unpack[JitOptions]) -> Jitted[F]: ...  # type: ignore[overload-cannot-match]  # a name tells
     @overload
@@ -615,11 +648,11 @@ def jitted(function: Callable[P, R], /) -> Stages[P, R]:
     """
     face = getattr(function, "__func__", function)
     if pipeline_of(face) is None or not hasattr(face, "lower"):
-        name = getattr(function, "__qualname__", repr(function))
+        name = getattr(function, "__qualname__", None)
         raise AnnotaxError(
-            f"jitted(): {name} is not compiled.\n"
-            "  expected  a function or bound method whose outermost transform is annotax.jit\n"
-            f"  fix       pass annotax.jit({name})"
+            f"jitted(): {describe(function) if name is None else name} is not compiled by its outermost transform.\n"
+            "  expected  a function or bound method under annotax.jit\n"
+            f"  fix       pass {'one' if name is None else f'annotax.jit({name})'}"
         )
     return Stages(function)
 

@@ -535,7 +535,7 @@ def test_the_mesh_of_the_option_holds_inside_another_transform(outer):
     def f(x: Entries) -> Entries:
         return x * 2
 
-    result = outer(f)(jnp.ones((8, 8)) if "vmap" in outer.__name__ else jnp.ones(8))
+    result = outer(f)(jnp.ones((8, 8)) if outer in (vmap, jax.vmap) else jnp.ones(8))
     assert is_laid_out(result, mesh, P(None, "data") if result.ndim == 2 else P("data"))
 
 

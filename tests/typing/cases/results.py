@@ -6,15 +6,18 @@ The plugin reads the markers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, NamedTuple, reveal_type
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, reveal_type
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 import annotax
 from annotax import Aux, Diff, NoDiff, Static, grad, jit, transform, value_and_grad
+
+T = TypeVar("T")
 
 x: Array = jnp.array(1.0)
 
@@ -73,6 +76,26 @@ def of_dict(params: dict[str, Array]) -> Array:
     return params["w"]
 
 
+def of_arrays(*ws: Array) -> Array:
+    return ws[0]
+
+
+def of_named(**ws: Array) -> Array:
+    return ws["w"]
+
+
+def of_list(ws: list[Array]) -> Array:
+    return ws[0]
+
+
+def of_any_tree(w: T) -> Array:
+    return jnp.sum(x)
+
+
+def of_array_like(w: ArrayLike) -> Array:
+    return jnp.sum(w)
+
+
 def of_optional(w: Array | None) -> Array:
     return x if w is None else w
 
@@ -95,11 +118,16 @@ reveal_type(grad(of_model)(model))  # type: Model
 reveal_type(value_and_grad(of_model)(model=model))  # type: tuple[Array, Model]
 reveal_type(grad(of_params)(params))  # type: Params
 reveal_type(grad(of_dict)({"w": x}))  # type: dict[str, Array]
+reveal_type(grad(of_list)([x]))  # type: list[Array]
+reveal_type(grad(of_arrays)(x, x))  # type: Any; plugin: tuple[Array, ...]
+reveal_type(grad(of_named)(w=x))  # type: Any; plugin: dict[str, Array]
+reveal_type(grad(of_any_tree)({"w": x}))  # type: Any; mypy, plugin: dict[str, Array]
+reveal_type(grad(of_array_like)(x))  # type: Any; mypy: Array | bool[bool] | complex | float | int | ndarray[tuple[Any, ...], dtype[Any]] | number[Any, complex | float | int]; plugin: Array; pyright: Array | bool | bool[bool] | complex | float | int | ndarray[tuple[Any, ...], dtype[Any]] | number[Any, complex | float | int]
 reveal_type(grad(of_optional)(x))  # type: Array | None
 reveal_type(value_and_grad(of_optional)(x))  # type: tuple[Array, Array | None]
 reveal_type(transform(jit, grad)(of_one)(x))  # type: Array
 reveal_type(transform(jit, value_and_grad)(of_model)(model))  # type: tuple[Array, Model]
-reveal_type(jit(grad(of_params))(params))  # type: Params
+reveal_type(jit(grad(of_params))(params))  # type: Any; plugin, ty: Params
 
 
 @grad
@@ -114,7 +142,7 @@ def stacked(params: Params) -> Array:
 
 
 reveal_type(decorated(params))  # type: Params
-reveal_type(stacked(params))  # type: tuple[Array, Params]
+reveal_type(stacked(params))  # type: tuple[Array, Params]; mypy, pyrefly: Any
 
 # --- numbers and NumPy arrays, whose gradient is an array ------------------------------------------------------------
 
@@ -160,16 +188,16 @@ reveal_type(grad(of_float)(1.0))  # type: Array; ty, pyrefly: Any
 reveal_type(value_and_grad(of_float)(1.0))  # type: tuple[float, Array]; ty, pyrefly: tuple[float, Any]
 reveal_type(grad(of_float_with_static)(1.0, n=3))  # type: Any; plugin: Array
 reveal_type(value_and_grad(of_float_with_static)(1.0, n=3))  # type: tuple[float, Any]; plugin: tuple[float, Array]
-reveal_type(grad(of_complex))  # type: Gradient[(x: complex) -> float, (x: complex) -> float, (x: complex) -> float, (x: complex)]; ty: BoundGradient[(x: complex) -> float, (x: complex) -> float, (x: complex) -> float, (x: complex)]
+reveal_type(grad(of_complex)(1.0))  # type: Array; ty, pyrefly: Any
 # row: `grad` of one NumPy array
 reveal_type(grad(of_numpy)(np.ones(2)))  # type: Array; ty, pyrefly: Any
 reveal_type(value_and_grad(of_numpy)(np.ones(2)))  # type: tuple[Array, Array]; ty, pyrefly: tuple[Array, Any]
 reveal_type(grad(of_numpy_floats)(np.ones(2, np.float32)))  # type: Array; ty, pyrefly: Any
 # row: `grad` of a `dict[str, float]`
-reveal_type(grad(of_floats)({"a": 1.0}))  # type: dict[str, float]; plugin: dict[str, Array]
-reveal_type(value_and_grad(of_floats)({"a": 1.0}))  # type: tuple[float, dict[str, float]]; plugin: tuple[float, dict[str, Array]]
-reveal_type(grad(of_nested_floats)((1.0, [1.0])))  # type: tuple[float, list[float]]; plugin: tuple[Array, list[Array]]
-reveal_type(grad(of_maybe_float)(1.0))  # type: Any; plugin: Array | None; pyright: float | None
+reveal_type(grad(of_floats)({"a": 1.0}))  # type: dict[str, float]; plugin: dict[str, Array] # BUG
+reveal_type(value_and_grad(of_floats)({"a": 1.0}))  # type: tuple[float, dict[str, float]]; plugin: tuple[float, dict[str, Array]] # BUG
+reveal_type(grad(of_nested_floats)((1.0, [1.0])))  # type: tuple[float, list[float]]; plugin: tuple[Array, list[Array]] # BUG
+reveal_type(grad(of_maybe_float)(1.0))  # type: Any; plugin: Array | None; pyright: float | None # BUG
 reveal_type(grad(of_array_or_float)(1.0))  # type: Array | float; plugin: Array; ty, pyrefly: Any
 
 # --- several parameters ----------------------------------------------------------------------------------------------
@@ -199,8 +227,34 @@ def with_two_diff(x: Array, w: Diff[Params], b: Diff[float]) -> Array:
     return x * b
 
 
-def with_excluded(w: Array, n: int, flag: bool, name: str, mode: Literal["a", "b"], sine: Callable[[Array], Array]) -> Array:
+def with_excluded(
+    w: Array, n: int, flag: bool, name: str, mode: Literal["a", "b"], sine: Callable[[Array], Array]
+) -> Array:
     return sine(w) * n
+
+
+def with_keyword(w: Array, *, b: Array) -> Array:
+    return w * b
+
+
+def with_keyword_default(w: Array, *, b: Array = x) -> Array:
+    return w * b
+
+
+def with_other_default(w: Array, *, rate: float = 1.0) -> Array:
+    return w * rate
+
+
+def with_no_diff_default(w: Array, *, x: NoDiff[Array] = x) -> Array:
+    return w * x
+
+
+def with_named(w: Array, **named: Array) -> Array:
+    return w
+
+
+def with_any_named(w: Array, **named: Any) -> Array:
+    return w
 
 
 def with_rest(w: Array, *rest: Array, **named: Array) -> Array:
@@ -221,10 +275,21 @@ reveal_type(grad(with_two_diff)(x, params, 1.0))  # type: Any; plugin: tuple[Par
 reveal_type(grad(with_diff)(x, x, x))  # type: Any; plugin: Array
 reveal_type(value_and_grad(with_diff)(x, x, x))  # type: tuple[Array, Any]; plugin: tuple[Array, Array]
 reveal_type(grad(with_excluded)(x, 1, True, "a", "b", jnp.sin))  # type: Any; plugin: Array
+reveal_type(grad(with_keyword)(x, b=x))  # type: Any; plugin: tuple[Array, Array]
+# row: `grad` of two parameters, the second keyword-only with a default
+reveal_type(grad(with_keyword_default)(x))  # type: Array; mypy: Any; plugin: tuple[Array, Array]
+reveal_type(value_and_grad(with_keyword_default)(x))  # type: tuple[Array, Array]; mypy: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, Array]]
+reveal_type(grad(with_other_default)(x))  # type: Any; plugin: tuple[Array, Array]; pyright: Array
+reveal_type(grad(with_no_diff_default)(x))  # type: Array; mypy: Any
+reveal_type(grad(with_named)(x, a=x))  # type: Array; mypy: Any; plugin: tuple[Array, dict[str, Array]]
+reveal_type(value_and_grad(with_named)(x, a=x))  # type: tuple[Array, Array]; mypy: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, dict[str, Array]]]
+reveal_type(grad(with_any_named)(x, a=x))  # type: Any; pyright, pyrefly: Array
+reveal_type(annotax.jacfwd(with_named)(x, a=x))  # type: Array; mypy, plugin: Any
+reveal_type(annotax.jacfwd(with_keyword_default)(x, b=x))  # type: Array; mypy: Any; plugin: tuple[Array, Array]
 reveal_type(grad(with_rest)(x, x, a=x))  # type: Any; plugin: tuple[Array, tuple[Array, ...], dict[str, Array]]
 reveal_type(value_and_grad(with_rest)(x))  # type: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, tuple[Array, ...], dict[str, Array]]]
 reveal_type(transform(jit, value_and_grad)(with_data)(x, x))  # type: tuple[Array, Any]; plugin: tuple[Array, Array]
-reveal_type(jit(value_and_grad(with_data))(x, x))  # type: tuple[Array, Any]; plugin: tuple[Array, Array]
+reveal_type(jit(value_and_grad(with_data))(x, x))  # type: Any; plugin: tuple[Array, Array]; ty: tuple[Array, Any]
 
 # --- auxiliary results -----------------------------------------------------------------------------------------------
 
@@ -269,12 +334,15 @@ reveal_type(value_and_grad(aux_of_two)(x, x))  # type: tuple[tuple[Array, dict[s
 reveal_type(grad(two_aux)(x))  # type: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, dict[str, Array]]]
 reveal_type(value_and_grad(two_aux)(x))  # type: tuple[tuple[Array, Array, dict[str, Array]], Array]
 reveal_type(grad(two_aux_of_two)(x, x))  # type: Any; plugin: tuple[Array, tuple[Array, dict[str, Array]]]
-reveal_type(grad(aux_first)(x))  # type: tuple[Array, Array]; plugin: tuple[Array, dict[str, Array]]
+reveal_type(grad(aux_first)(x))  # type: tuple[Array, Array]; plugin: tuple[Array, dict[str, Array]] # BUG
 reveal_type(value_and_grad(aux_first)(x))  # type: tuple[tuple[dict[str, Array], Array], Array]
 reveal_type(grad(aux_of_float)(1.0))  # type: Any; plugin: tuple[Array, Array]
 reveal_type(value_and_grad(aux_of_float)(1.0))  # type: tuple[tuple[float, Array], Array]; ty, pyrefly: tuple[tuple[float, Array], Any]
 reveal_type(grad(tuple_of_one)(x))  # type: tuple[Array, str]
 reveal_type(transform(jit, grad)(aux_of_one)(params))  # type: tuple[Params, dict[str, Array]]
+
+
+reveal_type(grad[Array](aux_first)(x))  # type: tuple[Array, Array]; plugin: tuple[Array, dict[str, Array]] # BUG
 
 
 def has_aux(w: Array) -> tuple[Array, str]:
@@ -303,14 +371,26 @@ def any_beside(w: Any, x: NoDiff[Array]) -> Any:
     return w * x
 
 
+def unhinted(w):  # error: mypy, plugin, pyright
+    return w * w
+
+
+def unhinted_of_two(w, n=2):  # error: mypy, plugin, pyright
+    return w**n
+
+
 # row: `grad` of one parameter hinted `Any`
 reveal_type(grad(of_any)(x))  # type: Any
 reveal_type(value_and_grad(of_any)(x))  # type: tuple[Array, Any]
 reveal_type(grad(of_object)(x))  # type: Any
 reveal_type(grad(to_any)(x))  # type: Any
 reveal_type(value_and_grad(to_any)(x))  # type: tuple[Any, Array]
-reveal_type(grad(any_beside)(x, x))  # type: tuple[Any, Any]; plugin, ty: Any
+reveal_type(grad(any_beside)(x, x))  # type: Any # BUG
 reveal_type(value_and_grad(any_beside)(x, x))  # type: tuple[Any, Any]
+reveal_type(grad(unhinted)(x))  # type: Any
+reveal_type(value_and_grad(unhinted)(x))  # type: tuple[Any, Any]; mypy: Any
+reveal_type(grad(unhinted_of_two)(x, x))  # type: Any # error: pyright # BUG
+reveal_type(value_and_grad(unhinted_of_two)(x, x))  # type: tuple[Any, Any]; mypy, pyright: Any # error: pyright
 reveal_type(grad(lambda w: w)(x))  # type: Any
 reveal_type(value_and_grad(lambda w, b: w * b)(x, x))  # type: tuple[Any, Any]; mypy: Any; plugin: tuple[Any, tuple[Any, Any]]
 
@@ -395,16 +475,16 @@ reveal_type(grad[Array](two_aux)(x))  # type: tuple[Array, Any]; plugin: tuple[A
 reveal_type(grad[Array](wrt="x")(with_data)(x, x))  # type: Array
 reveal_type(value_and_grad[Array](with_data)(x, x))  # type: tuple[Array, Array]
 # row: `@transform(jit, value_and_grad[Params])`, with `Aux`
-reveal_type(stated_with_aux(params, x=x))  # type: tuple[tuple[Array, dict[str, Array]], Params]; mypy, plugin: tuple[tuple[Array, dict[str, Array]], Any]
+reveal_type(stated_with_aux(params, x=x))  # type: tuple[tuple[Array, dict[str, Array]], Params]; mypy, plugin: tuple[tuple[Array, dict[str, Array]], Any] # BUG
 stated_with_aux(params, y=x)  # error
 reveal_type(stated_with_options(params, x))  # type: Params
-reveal_type(transform(jit, grad[Array])(with_data)(x, x))  # type: Array; mypy, plugin: Any
+reveal_type(transform(jit, grad[Array])(with_data)(x, x))  # type: Array; mypy, plugin: Any # BUG
 # row: a method under `@grad[tuple[Layer, Array]]`
 reveal_type(layer.slope(x, x=x))  # type: tuple[Layer, Array]
 layer.slope(x)  # error
 reveal_type(layer.loss(x, x))  # type: tuple[Array, Array]
 layer.loss("a", x)  # error
-reveal_type(jit(grad[Array](with_data))(x, x))  # type: Array
+reveal_type(jit(grad[Array](with_data))(x, x))  # type: Any; ty: Array
 
 # --- Jacobians -------------------------------------------------------------------------------------------------------
 
@@ -441,6 +521,6 @@ reveal_type(annotax.jacfwd(of_any)(x))  # type: Any
 reveal_type(annotax.jacfwd(to_any)(x))  # type: Any
 reveal_type(annotax.jacfwd(of_float)(1.0))  # type: Any
 reveal_type(transform(jit, annotax.hessian)(of_one)(x))  # type: Array
-reveal_type(jit(annotax.jacfwd(of_one))(x))  # type: Array
+reveal_type(jit(annotax.jacfwd(of_one))(x))  # type: Any; plugin, ty: Array
 reveal_type(annotax.jacfwd(grad(of_one))(x))  # type: Any
 reveal_type(grad(grad(of_one))(x))  # type: Any; plugin, ty: Array
