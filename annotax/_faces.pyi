@@ -35,7 +35,7 @@ from typing import (
 )
 
 import numpy as np
-from jax import Array
+from jax import Array, ShapeDtypeStruct
 from jax.sharding import AbstractMesh, Mesh
 
 from annotax._checks import TypeCheckerOption
@@ -95,6 +95,11 @@ class Only(Protocol[A_contra]):
 
     def __call__(self, *args: Any, **kwargs: A_contra) -> Never: ...
 
+class TakesKeywords(Protocol[A_contra]):
+    """A function that takes any keyword, beside one parameter."""
+
+    def __call__(self, first: A_contra, /, **kwargs: A_contra) -> Any: ...
+
 # --- what the mypy plugin keeps in types -----------------------------------------------------------------------------
 
 HasAxis = Annotated[X, "annotax.Axis"]
@@ -103,6 +108,9 @@ Integers = Annotated[X, "jaxtyping.Integer"]
 Derived = Annotated[X, "the result of a derivative"]
 
 # --- compiled functions ----------------------------------------------------------------------------------------------
+
+Shapes: TypeAlias = ShapeDtypeStruct | Sequence[ShapeDtypeStruct] | Mapping[str, ShapeDtypeStruct]
+"""The first argument of a call that is lowered from shapes alone."""
 
 class Jitted(Generic[X]):
     """A function under `annotax.jit`: called as itself, with what `jit` offers besides.
@@ -116,9 +124,18 @@ class Jitted(Generic[X]):
     __qualname__: str
     traces: Traces
 
+    @overload
     def lower(self: Jitted[Callable[P, R]], *args: P.args, **kwargs: P.kwargs) -> Lowered[P, R]: ...
+    @overload
+    def lower(self: Jitted[Callable[P, R]], shape: Shapes, /, *args: Any, **kwargs: Any) -> Lowered[P, R]: ...
+    @overload
     def trace(self: Jitted[Callable[P, R]], *args: P.args, **kwargs: P.kwargs) -> Traced[P, R]: ...
+    @overload
+    def trace(self: Jitted[Callable[P, R]], shape: Shapes, /, *args: Any, **kwargs: Any) -> Traced[P, R]: ...
+    @overload
     def eval_shape(self: Jitted[Callable[P, Any]], *args: P.args, **kwargs: P.kwargs) -> Any: ...
+    @overload
+    def eval_shape(self: Jitted[Callable[P, Any]], shape: Shapes, /, *args: Any, **kwargs: Any) -> Any: ...
     def clear_cache(self) -> None: ...
 
 class CompiledDerivative(Generic[P]):
@@ -126,9 +143,18 @@ class CompiledDerivative(Generic[P]):
 
     traces: Traces
 
+    @overload
     def lower(self, *args: P.args, **kwargs: P.kwargs) -> Lowered[P, Any]: ...
+    @overload
+    def lower(self, shape: Shapes, /, *args: Any, **kwargs: Any) -> Lowered[P, Any]: ...
+    @overload
     def trace(self, *args: P.args, **kwargs: P.kwargs) -> Traced[P, Any]: ...
+    @overload
+    def trace(self, shape: Shapes, /, *args: Any, **kwargs: Any) -> Traced[P, Any]: ...
+    @overload
     def eval_shape(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+    @overload
+    def eval_shape(self, shape: Shapes, /, *args: Any, **kwargs: Any) -> Any: ...
     def clear_cache(self) -> None: ...
 
 # --- derivatives -----------------------------------------------------------------------------------------------------
@@ -141,7 +167,10 @@ class Derivative(Generic[F, F_co, F_contra, P]):
     __qualname__: str
 
 class Gradient(Derivative[F, F_co, F_contra, P]):
-    """A function under `annotax.grad`."""
+    """A function under `annotax.grad`.
+
+    Of a tuple whose first component is a number, the second must be auxiliary; other tuples do not tell.
+    """
 
     # A hint that says nothing. First, since pyrefly takes the first overload for what is passed on as a `Callable`.
     @overload
@@ -150,51 +179,48 @@ class Gradient(Derivative[F, F_co, F_contra, P]):
     def __call__(self: Gradient[Any, Callable[..., Nothing], Any, P], *args: P.args, **kwargs: P.kwargs) -> Any: ...
     # Several parameters: markers decide which of them are differentiated.
     @overload
+    def __call__(self: Gradient[Any, TakesKeywords[A], Any, P], *args: P.args, **kwargs: P.kwargs) -> Any: ...
+    @overload
     def __call__(
-        self: Gradient[Any, Callable[[Any, Any], tuple[Any, Y]], Any, P], *args: P.args, **kwargs: P.kwargs
+        self: Gradient[Any, Callable[[Any, Any], tuple[Array | float, Y]], Any, P], *args: P.args, **kwargs: P.kwargs
     ) -> tuple[Any, Y]: ...
     @overload
     def __call__(self: Gradient[Any, Callable[[Any, Any], Any], Any, P], *args: P.args, **kwargs: P.kwargs) -> Any: ...
-    # One number, whose gradient is an array.
+    # One number, whose gradient is an array; of what may hold numbers, mypy's plugin alone can tell.
     @overload
     def __call__(
-        self: Gradient[Callable[[float], tuple[Any, ...]], Any, Any, ...], *args: P.args, **kwargs: P.kwargs
-    ) -> Any: ...
-    @overload
-    def __call__(self: Gradient[Callable[[float], Any], Any, Any, ...], *args: P.args, **kwargs: P.kwargs) -> Array: ...
-    @overload
-    def __call__(
-        self: Gradient[Callable[[complex], tuple[Any, ...]], Any, Any, ...], *args: P.args, **kwargs: P.kwargs
-    ) -> Any: ...
-    @overload
-    def __call__(
-        self: Gradient[Callable[[complex], Any], Any, Any, ...], *args: P.args, **kwargs: P.kwargs
-    ) -> Array: ...
-    @overload
-    def __call__(
-        self: Gradient[Callable[[np.ndarray[Any, Any]], tuple[Any, ...]], Any, Any, ...],
+        self: Gradient[Callable[[float], X], Callable[..., tuple[Any, ...]], Only[float], ...],
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> Any: ...
     @overload
     def __call__(
-        self: Gradient[Callable[[np.ndarray[Any, Any]], Any], Any, Any, ...], *args: P.args, **kwargs: P.kwargs
+        self: Gradient[Callable[[float], X], Any, Only[float], ...], *args: P.args, **kwargs: P.kwargs
     ) -> Array: ...
-    # One parameter, to mypy and pyright. With `...` mypy compares the function both ways.
     @overload
     def __call__(
-        self: Gradient[Callable[[A], tuple[Any, Y]], Any, Any, ...], *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[A, Y]: ...
+        self: Gradient[Callable[[complex], X], Callable[..., tuple[Any, ...]], Only[complex], ...],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Any: ...
     @overload
     def __call__(
-        self: Gradient[Callable[[A], tuple[Any, ...]], Any, Any, ...], *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[A, Any]: ...
+        self: Gradient[Callable[[complex], X], Any, Only[complex], ...], *args: P.args, **kwargs: P.kwargs
+    ) -> Array: ...
     @overload
-    def __call__(self: Gradient[Callable[[A], Any], Any, Any, ...], *args: P.args, **kwargs: P.kwargs) -> A: ...
-    # With `P` mypy does not: what is left has keyword-only parameters with defaults.
+    def __call__(
+        self: Gradient[
+            Callable[[np.ndarray[Any, Any]], X], Callable[..., tuple[Any, ...]], Only[np.ndarray[Any, Any]], ...
+        ],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Any: ...
     @overload
-    def __call__(self: Gradient[Callable[[A], Any], Any, Any, P], *args: P.args, **kwargs: P.kwargs) -> Any: ...
-    # One parameter, to ty and pyrefly.
+    def __call__(
+        self: Gradient[Callable[[np.ndarray[Any, Any]], X], Any, Only[np.ndarray[Any, Any]], ...],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Array: ...
     @overload
     def __call__(self: Gradient[Any, Callable[[float], Any], Any, P], *args: P.args, **kwargs: P.kwargs) -> Any: ...
     @overload
@@ -203,7 +229,50 @@ class Gradient(Derivative[F, F_co, F_contra, P]):
     ) -> Any: ...
     @overload
     def __call__(
-        self: Gradient[Any, Callable[[A], tuple[Any, Y]], Only[A], P], *args: P.args, **kwargs: P.kwargs
+        self: Gradient[Any, Callable[[dict[str, float]], Any], Any, P], *args: P.args, **kwargs: P.kwargs
+    ) -> Any: ...
+    @overload
+    def __call__(
+        self: Gradient[Any, Callable[[list[float]], Any], Any, P], *args: P.args, **kwargs: P.kwargs
+    ) -> Any: ...
+    @overload
+    def __call__(
+        self: Gradient[Any, Callable[[tuple[float, ...]], Any], Any, P], *args: P.args, **kwargs: P.kwargs
+    ) -> Any: ...
+    @overload
+    def __call__(
+        self: Gradient[Any, Callable[[tuple[float, float]], Any], Any, P], *args: P.args, **kwargs: P.kwargs
+    ) -> Any: ...
+    @overload
+    def __call__(
+        self: Gradient[Any, Callable[[tuple[float, float, float]], Any], Any, P], *args: P.args, **kwargs: P.kwargs
+    ) -> Any: ...
+    # One parameter, to mypy and pyright. With `...` mypy compares the function both ways.
+    @overload
+    def __call__(
+        self: Gradient[Callable[[A], X], Callable[..., tuple[Array | float, Y]], Only[A], ...],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> tuple[A, Y]: ...
+    @overload
+    def __call__(
+        self: Gradient[Callable[[A], X], Callable[..., tuple[Any, ...]], Only[A], ...],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> tuple[A, Any]: ...
+    @overload
+    def __call__(self: Gradient[Callable[[A], X], Any, Only[A], ...], *args: P.args, **kwargs: P.kwargs) -> A: ...
+    # What is left to them has keyword-only parameters with defaults; with `P` mypy does not look at those.
+    @overload
+    def __call__(self: Gradient[Callable[[A], X], Any, Any, P], *args: P.args, **kwargs: P.kwargs) -> Any: ...
+    @overload
+    def __call__(
+        self: Gradient[Callable[Concatenate[A, ...], Any], Any, Any, P], *args: P.args, **kwargs: P.kwargs
+    ) -> Any: ...
+    # One parameter, to ty and pyrefly.
+    @overload
+    def __call__(
+        self: Gradient[Any, Callable[[A], tuple[Array | float, Y]], Only[A], P], *args: P.args, **kwargs: P.kwargs
     ) -> tuple[A, Y]: ...
     @overload
     def __call__(
@@ -219,32 +288,34 @@ class ValueAndGradient(Derivative[F, F_co, F_contra, P]):
 
     @overload
     def __call__(
-        self: ValueAndGradient[Any, Callable[[Any, Any], X], Any, P], *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[X, Any]: ...
-    @overload
-    def __call__(
         self: ValueAndGradient[Any, Callable[[Nothing], X], Any, P], *args: P.args, **kwargs: P.kwargs
     ) -> tuple[X, Any]: ...
     @overload
     def __call__(
-        self: ValueAndGradient[Callable[[float], X], Any, Any, ...], *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[X, Array]: ...
+        self: ValueAndGradient[Any, TakesKeywords[A], Any, P], *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[Any, Any]: ...
     @overload
     def __call__(
-        self: ValueAndGradient[Callable[[complex], X], Any, Any, ...], *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[X, Array]: ...
-    @overload
-    def __call__(
-        self: ValueAndGradient[Callable[[np.ndarray[Any, Any]], X], Any, Any, ...], *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[X, Array]: ...
-    @overload
-    def __call__(
-        self: ValueAndGradient[Callable[[A], X], Any, Any, ...], *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[X, A]: ...
-    @overload
-    def __call__(
-        self: ValueAndGradient[Callable[[A], X], Any, Any, P], *args: P.args, **kwargs: P.kwargs
+        self: ValueAndGradient[Any, Callable[[Any, Any], X], Any, P], *args: P.args, **kwargs: P.kwargs
     ) -> tuple[X, Any]: ...
+    @overload
+    def __call__(
+        self: ValueAndGradient[Callable[[float], X], Callable[..., X], Only[float], ...],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> tuple[X, Array]: ...
+    @overload
+    def __call__(
+        self: ValueAndGradient[Callable[[complex], X], Callable[..., X], Only[complex], ...],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> tuple[X, Array]: ...
+    @overload
+    def __call__(
+        self: ValueAndGradient[Callable[[np.ndarray[Any, Any]], X], Callable[..., X], Only[np.ndarray[Any, Any]], ...],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> tuple[X, Array]: ...
     @overload
     def __call__(
         self: ValueAndGradient[Any, Callable[[float], X], Any, P], *args: P.args, **kwargs: P.kwargs
@@ -252,6 +323,42 @@ class ValueAndGradient(Derivative[F, F_co, F_contra, P]):
     @overload
     def __call__(
         self: ValueAndGradient[Any, Callable[[np.ndarray[Any, Any]], X], Any, P], *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[X, Any]: ...
+    @overload
+    def __call__(
+        self: ValueAndGradient[Any, Callable[[dict[str, float]], X], Any, P], *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[X, Any]: ...
+    @overload
+    def __call__(
+        self: ValueAndGradient[Any, Callable[[list[float]], X], Any, P], *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[X, Any]: ...
+    @overload
+    def __call__(
+        self: ValueAndGradient[Any, Callable[[tuple[float, ...]], X], Any, P], *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[X, Any]: ...
+    @overload
+    def __call__(
+        self: ValueAndGradient[Any, Callable[[tuple[float, float]], X], Any, P], *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[X, Any]: ...
+    @overload
+    def __call__(
+        self: ValueAndGradient[Any, Callable[[tuple[float, float, float]], X], Any, P],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> tuple[X, Any]: ...
+    @overload
+    def __call__(
+        self: ValueAndGradient[Callable[[A], X], Callable[..., X], Only[A], ...], *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[X, A]: ...
+    @overload
+    def __call__(
+        self: ValueAndGradient[Callable[[A], X], Callable[..., X], Any, P], *args: P.args, **kwargs: P.kwargs
+    ) -> tuple[X, Any]: ...
+    @overload
+    def __call__(
+        self: ValueAndGradient[Callable[Concatenate[A, ...], Any], Callable[..., X], Any, P],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> tuple[X, Any]: ...
     @overload
     def __call__(
@@ -267,10 +374,6 @@ class JacobianFunction(Derivative[F, F_co, F_contra, P]):
 
     @overload
     def __call__(
-        self: JacobianFunction[Any, Callable[[Any, Any], Any], Any, P], *args: P.args, **kwargs: P.kwargs
-    ) -> Any: ...
-    @overload
-    def __call__(
         self: JacobianFunction[Any, Callable[[Nothing], Any], Any, P], *args: P.args, **kwargs: P.kwargs
     ) -> Any: ...
     @overload
@@ -279,15 +382,29 @@ class JacobianFunction(Derivative[F, F_co, F_contra, P]):
     ) -> Any: ...
     @overload
     def __call__(
-        self: JacobianFunction[Callable[[Array], Array], Any, Any, ...], *args: P.args, **kwargs: P.kwargs
+        self: JacobianFunction[Any, TakesKeywords[Array], Any, P], *args: P.args, **kwargs: P.kwargs
+    ) -> Any: ...
+    @overload
+    def __call__(
+        self: JacobianFunction[Any, Callable[[Any, Any], Any], Any, P], *args: P.args, **kwargs: P.kwargs
+    ) -> Any: ...
+    @overload
+    def __call__(
+        self: JacobianFunction[Callable[[Array], X], Callable[..., Array], Only[Array], ...],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> Array: ...
     @overload
     def __call__(
-        self: JacobianFunction[Callable[[float], Array], Any, Any, ...], *args: P.args, **kwargs: P.kwargs
+        self: JacobianFunction[Callable[[float], X], Callable[..., Array], Only[float], ...],
+        *args: P.args,
+        **kwargs: P.kwargs,
     ) -> Array: ...
     @overload
+    def __call__(self: JacobianFunction[Callable[[A], X], Any, Any, P], *args: P.args, **kwargs: P.kwargs) -> Any: ...
+    @overload
     def __call__(
-        self: JacobianFunction[Callable[[Array], Array], Any, Any, P], *args: P.args, **kwargs: P.kwargs
+        self: JacobianFunction[Callable[Concatenate[A, ...], Any], Any, Any, P], *args: P.args, **kwargs: P.kwargs
     ) -> Any: ...
     @overload
     def __call__(
@@ -387,11 +504,17 @@ class BoundWithJvp(Generic[F_co, P, R_co]):
 
 # --- what `transform(...)` returns -----------------------------------------------------------------------------------
 
-class Changing(Protocol[G_co, X_co]):
-    """A transform, with the decorators that it makes inside of `transform(...)` and inside of `transform(jit, ...)`."""
+class Changing(Protocol[G_co]):
+    """A transform, with the decorator that it makes inside of `transform(...)`."""
 
     @property
-    def _decorators(self) -> tuple[G_co, X_co]: ...
+    def _decorator(self) -> G_co: ...
+
+class ChangingCompiled(Protocol[G_co]):
+    """The same inside of `transform(jit, ...)`."""
+
+    @property
+    def _compiled_decorator(self) -> G_co: ...
 
 class KeepingDecorator:
     """Of transforms that keep the type of the function."""
@@ -427,7 +550,7 @@ class CompilingDecorator:
     @overload
     def __call__(self, function: F, /) -> Jitted[F]: ...
 
-Keeping: TypeAlias = Changing[KeepingDecorator | CompilingDecorator, CompilingDecorator]
+Keeping: TypeAlias = Changing[KeepingDecorator | CompilingDecorator]
 
 class AnyDecorator:
     """Of transforms that say nothing of the result."""
@@ -550,7 +673,9 @@ class StatedGrad(Transform, Generic[G]):
     """`grad[G]`: the user states what the gradient is."""
 
     @property
-    def _decorators(self) -> tuple[StatedGrad[G], StatedGrad[G]]: ...
+    def _decorator(self) -> StatedGrad[G]: ...
+    @property
+    def _compiled_decorator(self) -> StatedGrad[G]: ...
     @overload
     def __call__(self, function: Callable[P, tuple[Any, Y]], /) -> Callable[P, tuple[G, Y]]: ...
     @overload
@@ -566,7 +691,9 @@ class StatedValueAndGrad(Transform, Generic[G]):
     """`value_and_grad[G]`."""
 
     @property
-    def _decorators(self) -> tuple[StatedValueAndGrad[G], StatedValueAndGrad[G]]: ...
+    def _decorator(self) -> StatedValueAndGrad[G]: ...
+    @property
+    def _compiled_decorator(self) -> StatedValueAndGrad[G]: ...
     @overload
     def __call__(self, function: Callable[P, R], /) -> Callable[P, tuple[R, G]]: ...
     @overload
@@ -578,7 +705,9 @@ class SelectedGrad(Transform):
     """`grad(wrt=...)`: what is selected is not seen."""
 
     @property
-    def _decorators(self) -> tuple[SelectedGrad, SelectedGrad]: ...
+    def _decorator(self) -> SelectedGrad: ...
+    @property
+    def _compiled_decorator(self) -> SelectedGrad: ...
     @overload
     def __call__(self, function: Callable[P, tuple[Any, Y]], /) -> Callable[P, tuple[Any, Y]]: ...
     @overload
@@ -588,13 +717,17 @@ class SelectedJacobian(Transform):
     """`jacfwd(wrt=...)` and its like."""
 
     @property
-    def _decorators(self) -> tuple[SelectedJacobian, SelectedJacobian]: ...
+    def _decorator(self) -> SelectedJacobian: ...
+    @property
+    def _compiled_decorator(self) -> SelectedJacobian: ...
 
 class SelectedValueAndGrad(Transform):
     """`value_and_grad(wrt=...)`."""
 
     @property
-    def _decorators(self) -> tuple[SelectedValueAndGrad, SelectedValueAndGrad]: ...
+    def _decorator(self) -> SelectedValueAndGrad: ...
+    @property
+    def _compiled_decorator(self) -> SelectedValueAndGrad: ...
     def __call__(self, function: Callable[P, R], /) -> Callable[P, tuple[R, Any]]: ...
 
 class JaxprDecorator:

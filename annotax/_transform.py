@@ -38,7 +38,7 @@ from annotax._traces import History, Traces
 from annotax._tree import describe
 
 if TYPE_CHECKING:
-    from annotax._faces import AnyDecorator, Changing, Keeping
+    from annotax._faces import AnyDecorator, Changing, ChangingCompiled, Keeping
     from annotax._transforms.jit import Jit
 
 C = TypeVar("C")
@@ -87,6 +87,13 @@ class Transform:
     if TYPE_CHECKING:
 
         def _are_names_read(self, /, other: int) -> None: ...  # by it `_faces.NamesUnread` tells type checkers apart
+
+    else:
+
+        def __getattr__(self, name: str) -> Any:
+            if name == "__name__":  # decorators have one, so programs ask for it
+                return type(self).__dict__.get("name", type(self).__name__)
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -211,12 +218,15 @@ class Transform:
         if not callable(function) and not isinstance(function, (staticmethod, classmethod)):
             raise AnnotaxError(
                 f"{name}() was given {describe(function)}, not a function.\n"
-                f"  fix  decorate a function, and pass options by name: {self.shown_option}"
+                f"  fix  decorate a function, and pass options by name: {name}({self._shown_option()})(f)"
             )
         return decorate(cast("Any", function), (made,))
 
-    shown_option: ClassVar[str] = "jit(static='n')(f)"
-    """How an option is passed, for a message."""
+    def _shown_option(self) -> str:
+        """How an option is passed, for a message."""
+        shown = {"wrt": "wrt='w'", "static": "static='n'", "in_axes": "in_axes={'x': 1}", "in_specs": "mesh=mesh"}
+        options = [field.name for field in dataclasses.fields(cast("Any", self)) if field.name in shown]
+        return ", ".join(shown[name] for name in options) or "typechecker=None"
 
     def _with_options_of(self, step: Transform) -> Transform:
         """This transform, with what is not left at its default in another of its kind."""
@@ -228,7 +238,7 @@ class Transform:
             if given == getattr(bare, name):
                 continue
             if name == "options":  # those of the JAX function, by name
-                given = type(own)({**dict(own), **dict(given)}.items())
+                given = type(own)(sorted({**dict(own), **dict(given)}.items()))
             changes[name] = given
         return cast("Transform", dataclasses.replace(cast("Any", self), **changes)) if changes else self
 
@@ -250,22 +260,20 @@ def _as_transform(given: Any) -> Transform:
 
 
 @overload
-def transform(step: Changing[D, Any], /, *inner: Keeping, typechecker: TypeCheckerOption = ...) -> D: ...
+def transform(step: Changing[D], /, *inner: Keeping, typechecker: TypeCheckerOption = ...) -> D: ...
 @overload
-def transform(jit: Jit, step: Changing[Any, C], /, *inner: Keeping, typechecker: TypeCheckerOption = ...) -> C: ...
+def transform(jit: Jit, step: ChangingCompiled[C], /, *inner: Keeping, typechecker: TypeCheckerOption = ...) -> C: ...
 @overload
-def transform(
-    outer: Keeping, step: Changing[D, Any], /, *inner: Keeping, typechecker: TypeCheckerOption = ...
-) -> D: ...
+def transform(outer: Keeping, step: Changing[D], /, *inner: Keeping, typechecker: TypeCheckerOption = ...) -> D: ...
 @overload
 def transform(
-    jit: Jit, outer: Keeping, step: Changing[Any, C], /, *inner: Keeping, typechecker: TypeCheckerOption = ...
+    jit: Jit, outer: Keeping, step: ChangingCompiled[C], /, *inner: Keeping, typechecker: TypeCheckerOption = ...
 ) -> C: ...
 @overload
 def transform(
     outer: Keeping,
     second: Keeping,
-    step: Changing[D, Any],
+    step: Changing[D],
     /,
     *inner: Keeping,
     typechecker: TypeCheckerOption = ...,
@@ -275,7 +283,7 @@ def transform(
     jit: Jit,
     outer: Keeping,
     second: Keeping,
-    step: Changing[Any, C],
+    step: ChangingCompiled[C],
     /,
     *inner: Keeping,
     typechecker: TypeCheckerOption = ...,
@@ -285,7 +293,7 @@ def transform(
     outer: Keeping,
     second: Keeping,
     third: Keeping,
-    step: Changing[D, Any],
+    step: Changing[D],
     /,
     *inner: Keeping,
     typechecker: TypeCheckerOption = ...,

@@ -60,7 +60,6 @@ from mypy.types import (
     Instance,
     LiteralType,
     NoneType,
-    Overloaded,
     ProperType,
     RawExpressionType,
     TupleType,
@@ -279,7 +278,8 @@ def _alias_of(metadata: Type, api: Any, context: Context) -> TypeAlias | None:
         called = re.search(r"use ([\w.]+)\[", metadata.note)
         node = None if called is None else _node(called.group(1), api, context)
         if isinstance(node, TypeInfo):
-            name = _FACES + "HasLayout" if node.name == "PartitionSpec" else _CALLED.get(node.fullname)
+            is_layout = re.fullmatch(r"jax\..*(?:PartitionSpec|partition_spec\.P)", node.fullname) is not None
+            name = _FACES + "HasLayout" if is_layout else _CALLED.get(node.fullname)
             return None if name is None else _alias(name, api)
     return None
 
@@ -708,6 +708,8 @@ def _chosen(function: _Function, step: _Step, static: set[int], fail: _Reports) 
     for i, parameter in enumerate(function.parameters):
         if i in static or "Static" in parameter.markers or "NoDiff" in parameter.markers:
             continue
+        # Whether `cls` has a hint is not seen; without one its gradient is `None`.
+        is_seen = is_seen and not (i == 0 and parameter.name == "cls" and isinstance(parameter.hint, TypeType))
         if "Integers" in parameter.markers or _never_differentiated(parameter.hint):
             continue
         # The default of a parameter without a hint may make it static; an object may be no pytree.
@@ -902,6 +904,7 @@ def _staged(ctx: MethodSigContext) -> FunctionLike:
     """`f.lower(...)` of a compiled function, with the parameters of the function, type variables and all."""
     bare = get_proper_type(ctx.type)
     function = get_proper_type(bare.args[0]) if isinstance(bare, Instance) and bare.args else None
-    if isinstance(function, Overloaded) or not isinstance(function, CallableType) or function.is_ellipsis_args:
+    is_of_shapes = bool(ctx.default_signature.arg_names) and ctx.default_signature.arg_kinds[-1:] == [ARG_STAR2]
+    if not isinstance(function, CallableType) or function.is_ellipsis_args or is_of_shapes:
         return ctx.default_signature
     return function.copy_modified(ret_type=ctx.default_signature.ret_type)

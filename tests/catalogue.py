@@ -481,10 +481,41 @@ MISTAKES += [
         jax="""
         jax.jit(3)
         """,
-        names=("annotax", "3"),
+        names=("jit()", "3"),
         says="""
-        annotax transforms functions, but was given 3.
-          fix  Write the decorator above a function, or call it on one: annotax.jit(f).
+        jit() was given 3, not a function.
+          fix  decorate a function, and pass options by name: jit(static='n')(f)
+        """,
+    ),
+    Mistake(
+        DECORATION,
+        "A transform in the place of a function",
+        code="""
+        compiled = jit(grad(wrt="w"))
+        """,
+        names=("jit()", "grad"),
+        says="""
+        jit() was given the transform grad, not a function.
+          fix  write transform(jit, grad)(f), or jit(grad(f))
+        """,
+    ),
+    Mistake(
+        DECORATION,
+        "`jitted` of a function that is not compiled",
+        code="""
+        def step(x: Array) -> Array:
+            return x
+
+        annotax.jitted(step).lower(jnp.ones(3))
+        """,
+        jax="""
+        (lambda x: x).lower(jnp.ones(3))
+        """,
+        names=("jitted()", "step"),
+        says="""
+        jitted(): step is not compiled by its outermost transform.
+          expected  a function or bound method under annotax.jit
+          fix       pass annotax.jit(step)
         """,
     ),
     Mistake(
@@ -2044,6 +2075,38 @@ MISTAKES += [
         train.loss(): grad needs a function that returns a real floating-point scalar.
           got  int32
           fix  return a float, as by .astype(float); of whole numbers there is no gradient
+        """,
+    ),
+    Mistake(
+        DERIVATIVES,
+        "A gradient that is not what `grad[...]` states",
+        code="""
+        @grad[Array]
+        def loss(w: Array, b: Array) -> Array:
+            return jnp.sum(w * b)
+
+        loss(jnp.ones(3), jnp.ones(3))
+        """,
+        names=("train.loss()", "gradient"),
+        says="""
+        train.loss(): the gradient is not what grad[...] states.
+          expected  Array
+          got       tuple of 2
+          fix       state what it is, in place of grad[Array]
+        """,
+    ),
+    Mistake(
+        DERIVATIVES,
+        "Two types in `grad[...]`",
+        code="""
+        gradients = grad[Array, Array]
+        """,
+        error="TypeError",
+        names=("grad[...]", "Array"),
+        says="""
+        grad[...] takes one type, the gradient's.
+          got  (Array, Array)
+          fix  write grad[tuple[Array, Array]]
         """,
     ),
     Mistake(

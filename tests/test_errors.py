@@ -363,7 +363,7 @@ def test_a_wrapper_that_disagrees_below_another_wrapper():
 @every_decorator
 @pytest.mark.parametrize("given", [3, "f", [], jnp.ones(2)], ids=str)
 def test_what_is_not_callable(decorator, given):
-    with pytest.raises(AnnotaxError, match=r"(?s)transforms functions.*fix"):
+    with pytest.raises(AnnotaxError, match=r"(?s)was given .*\n  fix  (?i:.*decorat)"):
         decorator(given)
 
 

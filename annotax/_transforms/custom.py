@@ -299,7 +299,9 @@ class CustomVjp(_CustomRule):
     if TYPE_CHECKING:
 
         @property
-        def _decorators(self) -> tuple[KeepingDecorator, CompilingDecorator]: ...
+        def _decorator(self) -> KeepingDecorator: ...
+        @property
+        def _compiled_decorator(self) -> CompilingDecorator: ...
 
     @overload
     def __call__(
@@ -396,7 +398,9 @@ class CustomJvp(_CustomRule):
     if TYPE_CHECKING:
 
         @property
-        def _decorators(self) -> tuple[KeepingDecorator, CompilingDecorator]: ...
+        def _decorator(self) -> KeepingDecorator: ...
+        @property
+        def _compiled_decorator(self) -> CompilingDecorator: ...
 
     @overload
     def __call__(

@@ -6,14 +6,14 @@ import dataclasses
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Unpack, cast, get_origin, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, Unpack, cast, overload
 
 import jax
 
 from annotax._checks import TypeChecker, TypeCheckerOption, first_check
 from annotax._contract import Contract, Result, Selector
 from annotax._differentiation import Differentiated, Differentiation, as_options, as_wrt
-from annotax._hints import EMPTY, is_jaxtyping, show
+from annotax._hints import EMPTY, show
 from annotax._tracebacks import shortens
 from annotax._transform import DEFAULT
 
@@ -78,13 +78,13 @@ def _one_type(stated: Any, name: str) -> Any:
     Raises:
         TypeError: If it is anything else.
     """
-    is_type = isinstance(stated, (type, types.GenericAlias, types.UnionType)) or stated is Any or stated is None
-    if is_type or get_origin(stated) is not None or is_jaxtyping(stated):
+    if not isinstance(stated, (str, bytes, int, float, complex, tuple, list, dict, set, types.EllipsisType)):
         return stated
-    listed = ", ".join(map(show, cast("Any", stated))) if isinstance(stated, tuple) else ""
+    given = cast("object", stated)
+    listed = ", ".join(map(show, cast("tuple[Any, ...]", given))) if isinstance(given, tuple) else ""
     raise TypeError(
         f"{name}[...] takes one type, the gradient's.\n"
-        f"  got  {stated!r}\n"
+        f"  got  {f'({listed})' if listed else repr(given)}\n"
         f"  fix  write {name}[{f'tuple[{listed}]' if listed else 'Array'}]"
     )
 
@@ -151,6 +151,7 @@ class Grad(_Stated):
 
         return gradient_and_aux, self.check(contract)
 
+    @shortens
     def __getitem__(self, stated: type[G], /) -> StatedGrad[G]:
         """State what the gradient is where type checkers cannot see it; the first one is compared with it."""
         return cast("StatedGrad[G]", dataclasses.replace(self, stated=_one_type(stated, self.name)))
@@ -158,7 +159,9 @@ class Grad(_Stated):
     if TYPE_CHECKING:
 
         @property
-        def _decorators(self) -> tuple[GradDecorator, CompiledGradDecorator]: ...
+        def _decorator(self) -> GradDecorator: ...
+        @property
+        def _compiled_decorator(self) -> CompiledGradDecorator: ...
 
     @overload
     def __call__(
@@ -262,6 +265,7 @@ class ValueAndGrad(_Stated):
         """What is returned, as source."""
         return "returned, restored(found)"
 
+    @shortens
     def __getitem__(self, stated: type[G], /) -> StatedValueAndGrad[G]:
         """State what the gradient is where type checkers cannot see it; the first one is compared with it."""
         return cast("StatedValueAndGrad[G]", dataclasses.replace(self, stated=_one_type(stated, self.name)))
@@ -269,7 +273,9 @@ class ValueAndGrad(_Stated):
     if TYPE_CHECKING:
 
         @property
-        def _decorators(self) -> tuple[ValueAndGradDecorator, CompiledValueAndGradDecorator]: ...
+        def _decorator(self) -> ValueAndGradDecorator: ...
+        @property
+        def _compiled_decorator(self) -> CompiledValueAndGradDecorator: ...
 
     @overload
     def __call__(

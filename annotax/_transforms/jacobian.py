@@ -112,7 +112,9 @@ class JacFwd(Jacobian):
     if TYPE_CHECKING:
 
         @property
-        def _decorators(self) -> tuple[JacobianDecorator, CompiledJacobianDecorator]: ...
+        def _decorator(self) -> JacobianDecorator: ...
+        @property
+        def _compiled_decorator(self) -> CompiledJacobianDecorator: ...
 
     @overload
     def __call__(
@@ -201,7 +203,9 @@ class JacRev(Jacobian):
     if TYPE_CHECKING:
 
         @property
-        def _decorators(self) -> tuple[JacobianDecorator, CompiledJacobianDecorator]: ...
+        def _decorator(self) -> JacobianDecorator: ...
+        @property
+        def _compiled_decorator(self) -> CompiledJacobianDecorator: ...
 
     @overload
     def __call__(
@@ -292,7 +296,9 @@ class Hessian(Jacobian):
     if TYPE_CHECKING:
 
         @property
-        def _decorators(self) -> tuple[JacobianDecorator, CompiledJacobianDecorator]: ...
+        def _decorator(self) -> JacobianDecorator: ...
+        @property
+        def _compiled_decorator(self) -> CompiledJacobianDecorator: ...
 
     @overload
     def __call__(

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         CompiledJacobianFunction,
         CompiledValueAndGradient,
         CompilingDecorator,
+        Derivative,
         F,
         F_co,
         F_contra,
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
         JitOptions,
         Jitted,
         Method,
+        Shapes,
         ValueAndGradient,
     )
 
@@ -191,7 +193,9 @@ class Jit(Transform):
     if TYPE_CHECKING:
 
         @property
-        def _decorators(self) -> tuple[CompilingDecorator, CompilingDecorator]: ...
+        def _decorator(self) -> CompilingDecorator: ...
+        @property
+        def _compiled_decorator(self) -> CompilingDecorator: ...
 
     @overload
     def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
@@ -591,18 +595,34 @@ class Stages(Generic[P, R]):
         """Why the function was traced; see `annotax.Traces`."""
         return cast("Traces", self._face.traces)
 
+    @shortens
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         return self._function(*args, **kwargs)
 
-    def lower(self, *args: P.args, **kwargs: P.kwargs) -> Lowered[P, R]:
+    @overload
+    def lower(self, *args: P.args, **kwargs: P.kwargs) -> Lowered[P, R]: ...
+    @overload
+    def lower(self, shape: Shapes, /, *args: Any, **kwargs: Any) -> Lowered[P, R]: ...
+    @shortens
+    def lower(self, *args: Any, **kwargs: Any) -> Lowered[P, R]:
         """Lower it for the arguments of a call, as `jax.stages.Wrapped.lower`."""
         return cast("Lowered[P, R]", self._staged(Lowered, self._face.lower(*self._bound, *args, **kwargs)))
 
-    def trace(self, *args: P.args, **kwargs: P.kwargs) -> Traced[P, R]:
+    @overload
+    def trace(self, *args: P.args, **kwargs: P.kwargs) -> Traced[P, R]: ...
+    @overload
+    def trace(self, shape: Shapes, /, *args: Any, **kwargs: Any) -> Traced[P, R]: ...
+    @shortens
+    def trace(self, *args: Any, **kwargs: Any) -> Traced[P, R]:
         """Trace it for the arguments of a call, as `jax.stages.Wrapped.trace`."""
         return cast("Traced[P, R]", self._staged(Traced, self._face.trace(*self._bound, *args, **kwargs)))
 
-    def eval_shape(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+    @overload
+    def eval_shape(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+    @overload
+    def eval_shape(self, shape: Shapes, /, *args: Any, **kwargs: Any) -> Any: ...
+    @shortens
+    def eval_shape(self, *args: Any, **kwargs: Any) -> Any:
         """Shapes and dtypes of the result, as `jax.eval_shape`."""
         return self._face.eval_shape(*self._bound, *args, **kwargs)
 
@@ -619,8 +639,12 @@ class Stages(Generic[P, R]):
         return f"<annotax Stages of {self._function!r}>"
 
 
+@overload
+def jitted(function: Derivative[Any, Any, Any, P], /) -> Stages[P, Any]: ...
+@overload
+def jitted(function: Callable[P, R], /) -> Stages[P, R]: ...
 @shortens
-def jitted(function: Callable[P, R], /) -> Stages[P, R]:
+def jitted(function: Any, /) -> Any:
     """What `annotax.jit` offers besides the call, `lower` and its like, of a function or of a bound method.
 
     On a function these stand on the function itself (`f.lower(x)`); this is the way to them for a bound method, and

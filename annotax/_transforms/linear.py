@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter as SignatureParameter
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, ParamSpec, TypeVar, cast, overload
 
 import jax
 import numpy as np
@@ -16,6 +16,9 @@ from annotax._errors import DifferentiationError, message
 from annotax._tracebacks import shortens
 from annotax._transform import Pipeline, pipeline_for
 from annotax._tree import describe, flatten, leaves_with_paths
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class _Vjp(Differentiation):
@@ -114,8 +117,12 @@ class _Pushforward:
         return push(self.skeleton.taken(tangents))
 
 
+@overload
+def vjp(function: Callable[P, tuple[Any, ...]], /, *args: P.args, **kwargs: P.kwargs) -> tuple[Any, ...]: ...
+@overload
+def vjp(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> tuple[R, Callable[..., Any]]: ...
 @shortens
-def vjp(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+def vjp(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """The value of a function and the pullback of its derivative there, as `jax.vjp`.
 
     What is differentiated is read from the type hints by the rule of `annotax.grad`; arguments go in as the function
@@ -149,8 +156,12 @@ def vjp(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[Any
     return point.with_aux((result, point.pullback(pull), *aux))
 
 
+@overload
+def linearize(function: Callable[P, tuple[Any, ...]], /, *args: P.args, **kwargs: P.kwargs) -> tuple[Any, ...]: ...
+@overload
+def linearize(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> tuple[R, Callable[..., Any]]: ...
 @shortens
-def linearize(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> tuple[Any, ...]:
+def linearize(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """The value of a function and its derivative there as a linear function, as `jax.linearize`.
 
     What is differentiated is read from the type hints by the rule of `annotax.grad`; arguments go in as the function

@@ -116,7 +116,9 @@ class MakeJaxpr(Transform):
     if TYPE_CHECKING:
 
         @property
-        def _decorators(self) -> tuple[JaxprDecorator, JaxprDecorator]: ...
+        def _decorator(self) -> JaxprDecorator: ...
+        @property
+        def _compiled_decorator(self) -> JaxprDecorator: ...
 
     @overload
     def __call__(

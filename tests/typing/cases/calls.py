@@ -39,27 +39,27 @@ def step(state: Array, x: Array, *, n: Static[int] = 2) -> tuple[Array, Array]:
 
 
 # row: `jit`: a call
-reveal_type(step(x, x, n=3))  # type: Any; pyright, ty: tuple[Array, Array]
-reveal_type(step(x, x=x))  # type: Any; pyright, ty: tuple[Array, Array]
+reveal_type(step(x, x, n=3))  # type: tuple[Array, Array]
+reveal_type(step(x, x=x))  # type: tuple[Array, Array]
 # row: `jit`: a parameter left out
-step(x)  # error: pyright, ty
+step(x)  # error
 # row: `jit`: an argument of the wrong type
-step(x, "a")  # error: pyright, ty
+step(x, "a")  # error
 # row: `jit`: an unknown keyword
-step(x, x, m=3)  # error: pyright, ty
+step(x, x, m=3)  # error
 # row: `jit`: a keyword-only parameter by position
-step(x, x, 3)  # error: pyright, ty
-step(x, x, x=x)  # error: pyright, ty
-step(x, x, n="a")  # error: pyright, ty
+step(x, x, 3)  # error
+step(x, x, x=x)  # error
+step(x, x, n="a")  # error
 
 jitted_power = jit(power)
-reveal_type(jitted_power(x, x))  # type: Any; ty: Array
-reveal_type(jitted_power(x, x, x, x, n=3, scale=2.0, name="a"))  # type: Any; ty: Array
-reveal_type(jitted_power(x, y=x))  # type: Any; ty: Array
-jitted_power(x=x, y=x)  # error: ty
-jitted_power(x, x, "a")  # error: ty
-jitted_power(x, x, name=1)  # error: ty
-jitted_power(x, y=x, n=1.5)  # error: ty
+reveal_type(jitted_power(x, x))  # type: Array
+reveal_type(jitted_power(x, x, x, x, n=3, scale=2.0, name="a"))  # type: Array
+reveal_type(jitted_power(x, y=x))  # type: Array
+jitted_power(x=x, y=x)  # error
+jitted_power(x, x, "a")  # error
+jitted_power(x, x, name=1)  # error
+jitted_power(x, y=x, n=1.5)  # error
 
 
 @jit(static="n", max_traces=4)
@@ -67,17 +67,17 @@ def with_options(state: Array, n: int = 2) -> Array:
     return state**n
 
 
-reveal_type(with_options(x, 3))  # type: Any; pyright, ty: Array
-reveal_type(with_options(x, n=3))  # type: Any; pyright, ty: Array
+reveal_type(with_options(x, 3))  # type: Array
+reveal_type(with_options(x, n=3))  # type: Array
 # row: `jit(static="n")`: a wrong argument
-with_options(x, "a")  # error: pyright, ty
-with_options(x, m=3)  # error: pyright, ty
-reveal_type(jit(power, static="n")(x, y=x))  # type: Any; ty: Array
-jit(power, static="n")(x)  # error: ty
+with_options(x, "a")  # error
+with_options(x, m=3)  # error
+reveal_type(jit(power, static="n")(x, y=x))  # type: Array
+jit(power, static="n")(x)  # error
 jit(power, statics="n")  # error: mypy, plugin, pyright, pyrefly
 jit(max_traces="a")  # error
-jit(1)  # NOTHING
-reveal_type(jit(lambda a: x + a)(x))  # type: Any
+jit(1)  # error
+reveal_type(jit(lambda a: x + a)(x))  # type: Any # error: pyrefly
 
 # --- transforms that keep the type of the function -------------------------------------------------------------------
 
@@ -324,15 +324,15 @@ def of_named(w: Array, n: int) -> Array:
 
 
 slope(x, n=3)
-slope(x, 3)  # error: pyright, ty
-reveal_type(of_batch(x, n=3))  # type: Any; pyright, ty: tuple[Array, Array]
-of_batch(x, 3)  # error: pyright, ty
-reveal_type(of_batch_jitted(x, n=3))  # type: Any; pyright, ty: tuple[Array, Array]
-of_batch_jitted(x, 3)  # error: pyright, ty
-reveal_type(of_rule(x, n=3))  # type: Any; pyright, ty: Array
-of_rule(x, 3)  # error: pyright, ty
+slope(x, 3)  # error
+reveal_type(of_batch(x, n=3))  # type: tuple[Array, Array]
+of_batch(x, 3)  # error
+reveal_type(of_batch_jitted(x, n=3))  # type: tuple[Array, Array]
+of_batch_jitted(x, 3)  # error
+reveal_type(of_rule(x, n=3))  # type: Array
+of_rule(x, 3)  # error
 of_named(x, n=3)
-of_named(x, n="a")  # error: pyright, ty
+of_named(x, n="a")  # error
 
 # --- generic and overloaded functions --------------------------------------------------------------------------------
 
@@ -358,17 +358,17 @@ def scaled(x: Any, *, by: float = 1.0) -> Any:
 jitted_scaled = jit(scaled)
 
 # row: `jit` of a function with type variables
-reveal_type(same({"w": x}))  # type: Any; pyright, ty: dict[str, Array]
-reveal_type(same(x, n=3))  # type: Any; pyright, ty: Array
-same(x, 3)  # error: pyright, ty
+reveal_type(same({"w": x}))  # type: dict[str, Array]; pyrefly: Any
+reveal_type(same(x, n=3))  # type: Array; pyrefly: Any
+same(x, 3)  # error
 reveal_type(paired(x, other=[x]))  # type: tuple[Array, list[Array]]
-reveal_type(jit(paired)(x, other=[x]))  # type: Any; ty, pyrefly: tuple[Array, list[Array]]
+reveal_type(jit(paired)(x, other=[x]))  # type: tuple[Array, list[Array]]
 paired(x)  # error
 reveal_type(transform(jit, vmap)(paired)(x, [x]))  # type: tuple[Array, list[Array]]
 # row: `jit` of an overloaded function
-reveal_type(jitted_scaled({"w": x}, by=2.0))  # type: Any; ty: dict[str, Array]
-reveal_type(jitted_scaled(x))  # type: Any; ty: Array
-jitted_scaled(x, by=2.0)  # error: ty
+reveal_type(jitted_scaled({"w": x}, by=2.0))  # type: dict[str, Array]
+reveal_type(jitted_scaled(x))  # type: Array
+jitted_scaled(x, by=2.0)  # error
 reveal_type(vmap(scaled)({"w": x}, by=2.0))  # type: dict[str, Array]
 vmap(scaled)(x, by=2.0)  # error
 
@@ -389,31 +389,35 @@ def apply_to_text(function: Callable[[str], R]) -> R:
 
 # row: a compiled function passed as a `Callable`
 reveal_type(apply(batched, x))  # type: Array
-reveal_type(apply(jit(batched), x))  # type: Any; ty: Array
+reveal_type(apply(jit(batched), x))  # type: Array
 apply_to_text(batched)  # error
-apply_to_text(jit(energy))  # error: ty
+apply_to_text(jit(energy))  # error
 # row: a compiled function passed on with its arguments (`ParamSpec`)
-reveal_type(timed(step, x, x, n=3))  # type: tuple[Any, float]; pyright, ty: tuple[tuple[Array, Array], float]
-timed(step, x, x, m=3)  # error: pyright, ty
-timed(step, x, "a")  # error: pyright, ty
+reveal_type(timed(step, x, x, n=3))  # type: tuple[tuple[Array, Array], float]
+timed(step, x, x, m=3)  # error
+timed(step, x, "a")  # error
 reveal_type(timed(mapped, x, by=x))  # type: tuple[Array, float]
 timed(mapped, x, y=x)  # error
-reveal_type(functools.partial(step, x)(x, n=3))  # type: Any; pyright, ty: tuple[Array, Array]
-functools.partial(step, x)("a")  # error: pyright, ty
+reveal_type(functools.partial(step, x)(x, n=3))  # type: tuple[Array, Array]
+functools.partial(step, x)("a")  # error
 reveal_type(functools.partial(mapped, by=x)(x))  # type: Array
-reveal_type(list(map(jit(energy), [x, x])))  # type: list[Any]; ty: list[Array]
-list(map(jit(energy), ["a"]))  # error: ty
-reveal_type(apply(grad(energy), x))  # type: Any; plugin: Array # BUG
-reveal_type(apply(value_and_grad(energy), x))  # type: tuple[Array, Any]; plugin: tuple[Array, Array]; pyrefly: tuple[Any, Any]
-reveal_type(apply(vmap(grad(energy)), x))  # type: Any; plugin: Array # BUG
-reveal_type(apply(transform(jit, vmap, grad)(energy), x))  # type: Any; plugin: Array # BUG
+reveal_type(list(map(jit(energy), [x, x])))  # type: list[Array]
+list(map(jit(energy), ["a"]))  # error
+reveal_type(apply(grad(energy), x))  # type: Any; plugin: Array
+reveal_type(
+    apply(value_and_grad(energy), x),
+)  # type: tuple[Array, Any]; plugin: tuple[Array, Array]; pyrefly: tuple[Any, Any]
+reveal_type(apply(vmap(grad(energy)), x))  # type: Any; plugin: Array
+reveal_type(apply(transform(jit, vmap, grad)(energy), x))  # type: Any; plugin: Array
 reveal_type(functools.partial(grad(energy), n=3)(x))  # type: Any; plugin: Array
 functools.partial(grad(energy), m=3)  # error: plugin, pyright, ty
-reveal_type(functools.partial(loss, n=3)(x, x))  # type: tuple[tuple[Array, dict[str, Array]], Any]; plugin: tuple[tuple[Array, dict[str, Array]], Array]; pyrefly: Any # BUG
-reveal_type(list(map(grad(energy), [x])))  # type: list[Any]; plugin: list[Array] # BUG
+reveal_type(
+    functools.partial(loss, n=3)(x, x),
+)  # type: tuple[tuple[Array, dict[str, Array]], Any]; plugin: tuple[tuple[Array, dict[str, Array]], Array]; pyrefly: Any
+reveal_type(list(map(grad(energy), [x])))  # type: list[Any]; plugin: list[Array]
 list(map(grad(energy), ["a"]))  # error
 reveal_type(jax.vmap(batched)(x))  # type: Array
-reveal_type(jit(jax.vmap(energy))(x))  # type: Any; ty: Array
+reveal_type(jit(jax.vmap(energy))(x))  # type: Array
 apply_to_text(grad(energy))  # error
 timed(grad(energy), x, n=3)  # error: pyrefly # BUG
 timed(grad(energy), x, 3)  # error
@@ -450,4 +454,4 @@ run(batched, x)  # error: pyright # BUG
 run(clip_many, x)  # error: pyright # BUG
 run(vmap(batched), x)
 run(grad(batched), x)
-run(step, x)  # error: pyright, ty
+run(step, x)  # error

@@ -1,4 +1,5 @@
 """A marker changes nothing in the type: a parameter is what is inside, where the function is called and in its body."""
+# ruff: noqa: F722, UP037
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ Data: TypeAlias = NoDiff[Array]
 Shared: TypeAlias = Annotated[Array, Axis(None)]
 Weights: TypeAlias = Annotated[Array, Axis(None), PartitionSpec("data")]
 
-x: Array = jnp.ones(1)
+x: Array = jnp.ones((1, 1))
 
 # --- as an alias -----------------------------------------------------------------------------------------------------
 
@@ -36,9 +37,9 @@ def aliases(
     return jnp.sum(w * x) ** n, state
 
 
-# row: a function with markers, as the checker sees it
+# row: a function with markers, without a transform
 reveal_type(
-    aliases
+    aliases,
 )  # type: (state: dict[str, Array], w: Array, x: Array, *, n: int = ..., name: str = ...) -> tuple[Array, dict[str, Array]]
 reveal_type(aliases({}, x, x, n=3))  # type: tuple[Array, dict[str, Array]]
 aliases({}, x, x, n="a")  # error
@@ -53,7 +54,7 @@ jit(aliases)({"w": x}, x, 1)  # error
 
 
 def metadata(
-    state: Annotated[Params, Donate, NoDiff],
+    state: Annotated[Params, NoDiff],
     w: Annotated[Array, Diff, Axis(None)],
     x: Annotated[Array, NoDiff, Axis(1), "the data"],
     y: Annotated[NoDiff[Array], Axis(0, "batch")],
@@ -68,14 +69,14 @@ def metadata(
 
 
 reveal_type(
-    metadata
+    metadata,
 )  # type: (state: dict[str, Array], w: Array, x: Array, y: Array, *, n: int = ...) -> tuple[Array, dict[str, Array]]
 reveal_type(jit(metadata)({"w": x}, x, x, y=x, n=3))  # type: tuple[Array, dict[str, Array]]
 # row: `n: Annotated[int, Static]`: a wrong argument
 jit(metadata)({"w": x}, x, x, x, n="a")  # error
 jit(metadata)({"w": x}, x, 1, x)  # error
 reveal_type(
-    transform(jit, value_and_grad)(metadata)({"w": x}, x, x, x)
+    transform(jit, value_and_grad)(metadata)({"w": x}, x, x, x),
 )  # type: tuple[tuple[Array, dict[str, Array]], Any]; plugin: tuple[tuple[Array, dict[str, Array]], Array]
 
 # --- axes and layouts ------------------------------------------------------------------------------------------------
@@ -89,9 +90,7 @@ def mapped(w: Shared, x: Annotated[Array, Axis(1)], n: Static[int] = 2) -> Annot
 
 
 @jit
-def laid_out(
-    w: Weights, x: Annotated[Array, PartitionSpec("data", None)]
-) -> Annotated[Array, PartitionSpec("data")]:
+def laid_out(w: Weights, x: Annotated[Array, PartitionSpec("data", None)]) -> Annotated[Array, PartitionSpec("data")]:
     reveal_type(w)  # type: Array
     reveal_type(x)  # type: Array
     return x @ w
@@ -157,12 +156,12 @@ class Late(NamedTuple):
 
 # row: hints written as strings
 reveal_type(
-    strings(x, x, n=3)
+    strings(x, x, n=3),
 )  # type: tuple[tuple[Array, dict[str, Array]], Any]; plugin: tuple[tuple[Array, dict[str, Array]], Array]
 strings(x, x, n="a")  # error
 strings(x, 1)  # error
 reveal_type(
-    parts_of_strings(x, x, x, x)
+    parts_of_strings(x, x, x, x),
 )  # type: tuple[tuple[Array, Late], Any]; plugin: tuple[tuple[Array, Late], Array]
 parts_of_strings(x, x, x, 1)  # error
 

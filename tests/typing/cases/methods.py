@@ -196,13 +196,13 @@ model.jitted_loss(x, 3)  # error
 model.jitted_loss("a")  # error
 reveal_type(Model.jitted_loss(model, x))  # type: tuple[Array, Any]; plugin: tuple[Array, Model]
 # row: `@jit` above `@grad` on a method: a call
-reveal_type(model.stacked(x, n=3))  # type: Any; plugin: Model # error: mypy, pyright, pyrefly # BUG
+reveal_type(model.stacked(x, n=3))  # type: Any; plugin: Model
 model.stacked(x, 3)  # error
 reveal_type(model.slopes(x, n=3))  # type: Any; plugin: Model
 model.slopes(x, 3)  # error
 reveal_type(model.stated(x, n=3))  # type: Array
 model.stated(x, 3)  # error
-reveal_type(model.second(x, n=3))  # type: Any # BUG
+reveal_type(model.second(x, n=3))  # type: Any
 model.second(x, 3)  # error
 reveal_type(model.curvature(x))  # type: Any
 model.curvature()  # error

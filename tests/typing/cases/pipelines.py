@@ -1,7 +1,5 @@
 """Pipelines of one to four transforms, in many orders, are called as the function and return what their parts say."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, reveal_type
@@ -60,10 +58,12 @@ reveal_type(transform(jit, vmap)(loss)(x, x, n=3))  # type: tuple[Array, list[Ar
 reveal_type(transform(vmap, jit)(loss)(x, x, n=3))  # type: tuple[Array, list[Array]]
 reveal_type(transform(jit, checkpoint)(loss)(x, x=x))  # type: tuple[Array, list[Array]]
 reveal_type(transform(jit, vmap, checkpoint)(loss)(x, x=x))  # type: tuple[Array, list[Array]]
-reveal_type(transform(pmap, vmap, checkpoint)(energy)(x))  # type: Array
+reveal_type(transform(pmap, checkpoint, vmap)(energy)(x))  # type: Array
 reveal_type(transform(jit, shard_map)(energy)(x))  # type: Array
 reveal_type(transform(jit, vmap, vmap, checkpoint)(energy)(x))  # type: Array
-reveal_type(transform(jit(static="n"), vmap(in_axes={"x": 0}), checkpoint(prevent_cse=False))(loss)(x, x))  # type: tuple[Array, list[Array]]
+reveal_type(
+    transform(jit(static="n"), vmap(in_axes={"x": 0}), checkpoint(prevent_cse=False))(loss)(x, x),
+)  # type: tuple[Array, list[Array]]
 # row: `transform(jit, vmap, checkpoint)`: a wrong argument
 transform(jit, vmap, checkpoint)(loss)(x, x, 3)  # error
 transform(vmap, jit)(loss)(x, "a")  # error
@@ -90,9 +90,15 @@ reveal_type(transform(jit, hessian)(energy)(x))  # type: Array
 reveal_type(transform(vmap, jacfwd)(energy)(x))  # type: Array
 reveal_type(transform(jit, vmap, jacfwd, checkpoint)(energy)(x))  # type: Array
 # row: `transform(jit, vmap, value_and_grad)` beside a `NoDiff` parameter, with `Aux`
-reveal_type(transform(jit, vmap, value_and_grad)(loss)(x, x, n=3))  # type: tuple[tuple[Array, list[Array]], Any]; plugin: tuple[tuple[Array, list[Array]], Array]
-reveal_type(transform(jit, vmap, grad, checkpoint)(loss)(x, x, n=3))  # type: tuple[Any, list[Array]]; plugin: tuple[Array, list[Array]]
-reveal_type(transform(value_and_grad, checkpoint)(loss)(x, x=x))  # type: tuple[tuple[Array, list[Array]], Any]; plugin: tuple[tuple[Array, list[Array]], Array]
+reveal_type(
+    transform(jit, vmap, value_and_grad)(loss)(x, x, n=3),
+)  # type: tuple[tuple[Array, list[Array]], Any]; plugin: tuple[tuple[Array, list[Array]], Array]
+reveal_type(
+    transform(jit, vmap, grad, checkpoint)(loss)(x, x, n=3),
+)  # type: tuple[Any, list[Array]]; plugin: tuple[Array, list[Array]]
+reveal_type(
+    transform(value_and_grad, checkpoint)(loss)(x, x=x),
+)  # type: tuple[tuple[Array, list[Array]], Any]; plugin: tuple[tuple[Array, list[Array]], Array]
 transform(jit, vmap, value_and_grad)(loss)(x, x, 3)  # error
 transform(vmap, grad)(loss)(x)  # error
 transform(jit, grad, checkpoint)(loss)(x, "a")  # error
@@ -100,11 +106,19 @@ transform(jit, hessian)(energy)("a")  # error
 
 # --- with options ----------------------------------------------------------------------------------------------------
 
-reveal_type(transform(jit(static="n"), grad(has_aux=None))(loss)(x, x, n=3))  # type: tuple[Any, list[Array]]; plugin: tuple[Array, list[Array]]
+reveal_type(
+    transform(jit(static="n"), grad(has_aux=None))(loss)(x, x, n=3),
+)  # type: tuple[Any, list[Array]]; plugin: tuple[Array, list[Array]]
 reveal_type(transform(jit(inline=True), vmap(axis_size=3), grad)(energy)(x))  # type: Array
-reveal_type(transform(jit, vmap, grad(wrt="x"))(loss)(x, x))  # type: tuple[Any, list[Array]]; plugin: tuple[Array, list[Array]]
-reveal_type(transform(jit, value_and_grad(wrt="x"))(loss)(x, x))  # type: tuple[tuple[Array, list[Array]], Any]; plugin: tuple[tuple[Array, list[Array]], Array]
-reveal_type(transform(vmap(axis_name="batch"), value_and_grad(wrt=["x", "w"]), checkpoint)(loss)(x, x))  # type: tuple[tuple[Array, list[Array]], Any]; plugin: tuple[tuple[Array, list[Array]], tuple[Array, Array]]
+reveal_type(
+    transform(jit, vmap, grad(wrt="x"))(loss)(x, x),
+)  # type: tuple[Any, list[Array]]; plugin: tuple[Array, list[Array]]
+reveal_type(
+    transform(jit, value_and_grad(wrt="x"))(loss)(x, x),
+)  # type: tuple[tuple[Array, list[Array]], Any]; plugin: tuple[tuple[Array, list[Array]], Array]
+reveal_type(
+    transform(vmap(axis_name="batch"), value_and_grad(wrt=["x", "w"]), checkpoint)(loss)(x, x),
+)  # type: tuple[tuple[Array, list[Array]], Any]; plugin: tuple[tuple[Array, list[Array]], tuple[Array, Array]]
 reveal_type(transform(jit, vmap, grad, typechecker=None)(energy)(x))  # type: Array
 reveal_type(transform(jit, typechecker="beartype")(energy)(x))  # type: Array
 transform(jit(static="n"), grad(has_aux=None))(loss)(x, x, 3)  # error
@@ -114,11 +128,15 @@ transform(jit, grad, typecheck=None)  # error
 # --- with the gradient stated ----------------------------------------------------------------------------------------
 
 # row: `transform(jit, vmap, grad[Array])`
-reveal_type(transform(jit, vmap, grad[Array])(energy)(x))  # type: Array; mypy, plugin: Any
-reveal_type(transform(jit, vmap, grad[Array])(loss)(x, x, n=3))  # type: tuple[Array, list[Array]]; mypy, plugin: tuple[Any, list[Array]]
-reveal_type(transform(jit, value_and_grad[Array], checkpoint)(loss)(x, x))  # type: tuple[tuple[Array, list[Array]], Array]; mypy, plugin: tuple[tuple[Array, list[Array]], Any]
-reveal_type(transform(jit, vmap, value_and_grad[Array](wrt="x"), checkpoint)(loss)(x, x))  # type: tuple[tuple[Array, list[Array]], Array]
-reveal_type(transform(grad[Array])(loss)(x, x, n=3))  # type: tuple[Array, list[Array]]; mypy, plugin: tuple[Any, list[Array]]
+reveal_type(transform(jit, vmap, grad[Array])(energy)(x))  # type: Array
+reveal_type(transform(jit, vmap, grad[Array])(loss)(x, x, n=3))  # type: tuple[Array, list[Array]]
+reveal_type(
+    transform(jit, value_and_grad[Array], checkpoint)(loss)(x, x),
+)  # type: tuple[tuple[Array, list[Array]], Array]
+reveal_type(
+    transform(jit, vmap, value_and_grad[Array](wrt="x"), checkpoint)(loss)(x, x),
+)  # type: tuple[tuple[Array, list[Array]], Array]
+reveal_type(transform(grad[Array])(loss)(x, x, n=3))  # type: tuple[Array, list[Array]]
 transform(jit, vmap, grad[Array])(loss)(x, x, 3)  # error
 
 # --- with others that change what is returned ------------------------------------------------------------------------

@@ -88,8 +88,8 @@ def of_list(ws: list[Array]) -> Array:
     return ws[0]
 
 
-def of_any_tree(w: T) -> Array:
-    return jnp.sum(x)
+def of_generic(w: T) -> tuple[Array, Aux[T]]:
+    return x, w
 
 
 def of_array_like(w: ArrayLike) -> Array:
@@ -121,13 +121,15 @@ reveal_type(grad(of_dict)({"w": x}))  # type: dict[str, Array]
 reveal_type(grad(of_list)([x]))  # type: list[Array]
 reveal_type(grad(of_arrays)(x, x))  # type: Any; plugin: tuple[Array, ...]
 reveal_type(grad(of_named)(w=x))  # type: Any; plugin: dict[str, Array]
-reveal_type(grad(of_any_tree)({"w": x}))  # type: Any; mypy, plugin: dict[str, Array]
-reveal_type(grad(of_array_like)(x))  # type: Any; mypy: Array | bool[bool] | complex | float | int | ndarray[tuple[Any, ...], dtype[Any]] | number[Any, complex | float | int]; plugin: Array; pyright: Array | bool | bool[bool] | complex | float | int | ndarray[tuple[Any, ...], dtype[Any]] | number[Any, complex | float | int]
+reveal_type(
+    grad(of_generic)({"w": x}),
+)  # type: Any; mypy, plugin: tuple[dict[str, Array], dict[str, Array]]; pyright: tuple[Any, Any]
+reveal_type(grad(of_array_like)(x))  # type: Any; plugin: Array # BUG
 reveal_type(grad(of_optional)(x))  # type: Array | None
 reveal_type(value_and_grad(of_optional)(x))  # type: tuple[Array, Array | None]
 reveal_type(transform(jit, grad)(of_one)(x))  # type: Array
 reveal_type(transform(jit, value_and_grad)(of_model)(model))  # type: tuple[Array, Model]
-reveal_type(jit(grad(of_params))(params))  # type: Any; plugin, ty: Params
+reveal_type(jit(grad(of_params))(params))  # type: Params
 
 
 @grad
@@ -142,7 +144,7 @@ def stacked(params: Params) -> Array:
 
 
 reveal_type(decorated(params))  # type: Params
-reveal_type(stacked(params))  # type: tuple[Array, Params]; mypy, pyrefly: Any
+reveal_type(stacked(params))  # type: tuple[Array, Params]
 
 # --- numbers and NumPy arrays, whose gradient is an array ------------------------------------------------------------
 
@@ -194,11 +196,13 @@ reveal_type(grad(of_numpy)(np.ones(2)))  # type: Array; ty, pyrefly: Any
 reveal_type(value_and_grad(of_numpy)(np.ones(2)))  # type: tuple[Array, Array]; ty, pyrefly: tuple[Array, Any]
 reveal_type(grad(of_numpy_floats)(np.ones(2, np.float32)))  # type: Array; ty, pyrefly: Any
 # row: `grad` of a `dict[str, float]`
-reveal_type(grad(of_floats)({"a": 1.0}))  # type: dict[str, float]; plugin: dict[str, Array] # BUG
-reveal_type(value_and_grad(of_floats)({"a": 1.0}))  # type: tuple[float, dict[str, float]]; plugin: tuple[float, dict[str, Array]] # BUG
-reveal_type(grad(of_nested_floats)((1.0, [1.0])))  # type: tuple[float, list[float]]; plugin: tuple[Array, list[Array]] # BUG
-reveal_type(grad(of_maybe_float)(1.0))  # type: Any; plugin: Array | None; pyright: float | None # BUG
-reveal_type(grad(of_array_or_float)(1.0))  # type: Array | float; plugin: Array; ty, pyrefly: Any
+reveal_type(grad(of_floats)({"a": 1.0}))  # type: Any; plugin: dict[str, Array]
+reveal_type(value_and_grad(of_floats)({"a": 1.0}))  # type: tuple[float, Any]; plugin: tuple[float, dict[str, Array]]
+reveal_type(
+    grad(of_nested_floats)((1.0, [1.0])),
+)  # type: tuple[float, list[float]]; plugin: tuple[Array, list[Array]] # BUG
+reveal_type(grad(of_maybe_float)(1.0))  # type: Any; plugin: Array | None
+reveal_type(grad(of_array_or_float)(1.0))  # type: Any; plugin: Array
 
 # --- several parameters ----------------------------------------------------------------------------------------------
 
@@ -277,19 +281,25 @@ reveal_type(value_and_grad(with_diff)(x, x, x))  # type: tuple[Array, Any]; plug
 reveal_type(grad(with_excluded)(x, 1, True, "a", "b", jnp.sin))  # type: Any; plugin: Array
 reveal_type(grad(with_keyword)(x, b=x))  # type: Any; plugin: tuple[Array, Array]
 # row: `grad` of two parameters, the second keyword-only with a default
-reveal_type(grad(with_keyword_default)(x))  # type: Array; mypy: Any; plugin: tuple[Array, Array]
-reveal_type(value_and_grad(with_keyword_default)(x))  # type: tuple[Array, Array]; mypy: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, Array]]
-reveal_type(grad(with_other_default)(x))  # type: Any; plugin: tuple[Array, Array]; pyright: Array
+reveal_type(grad(with_keyword_default)(x))  # type: Array; mypy: Any; plugin: tuple[Array, Array] # BUG
+reveal_type(
+    value_and_grad(with_keyword_default)(x),
+)  # type: tuple[Array, Array]; mypy: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, Array]] # BUG
+reveal_type(grad(with_other_default)(x))  # type: Any; plugin: tuple[Array, Array] # BUG
 reveal_type(grad(with_no_diff_default)(x))  # type: Array; mypy: Any
-reveal_type(grad(with_named)(x, a=x))  # type: Array; mypy: Any; plugin: tuple[Array, dict[str, Array]]
-reveal_type(value_and_grad(with_named)(x, a=x))  # type: tuple[Array, Array]; mypy: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, dict[str, Array]]]
-reveal_type(grad(with_any_named)(x, a=x))  # type: Any; pyright, pyrefly: Array
-reveal_type(annotax.jacfwd(with_named)(x, a=x))  # type: Array; mypy, plugin: Any
-reveal_type(annotax.jacfwd(with_keyword_default)(x, b=x))  # type: Array; mypy: Any; plugin: tuple[Array, Array]
+reveal_type(grad(with_named)(x, a=x))  # type: Any; plugin: tuple[Array, dict[str, Array]] # BUG
+reveal_type(
+    value_and_grad(with_named)(x, a=x),
+)  # type: tuple[Any, Any]; mypy: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, dict[str, Array]]] # BUG
+reveal_type(grad(with_any_named)(x, a=x))  # type: Any; plugin: tuple[Array, dict[str, Any]] # BUG
+reveal_type(annotax.jacfwd(with_named)(x, a=x))  # type: Any; plugin: tuple[Array, dict[str, Array]] # BUG
+reveal_type(annotax.jacfwd(with_keyword_default)(x, b=x))  # type: Array; mypy: Any; plugin: tuple[Array, Array] # BUG
 reveal_type(grad(with_rest)(x, x, a=x))  # type: Any; plugin: tuple[Array, tuple[Array, ...], dict[str, Array]]
-reveal_type(value_and_grad(with_rest)(x))  # type: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, tuple[Array, ...], dict[str, Array]]]
+reveal_type(
+    value_and_grad(with_rest)(x),
+)  # type: tuple[Any, Any]; mypy: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, tuple[Array, ...], dict[str, Array]]]
 reveal_type(transform(jit, value_and_grad)(with_data)(x, x))  # type: tuple[Array, Any]; plugin: tuple[Array, Array]
-reveal_type(jit(value_and_grad(with_data))(x, x))  # type: Any; plugin: tuple[Array, Array]; ty: tuple[Array, Any]
+reveal_type(jit(value_and_grad(with_data))(x, x))  # type: tuple[Array, Any]; plugin: tuple[Array, Array]
 
 # --- auxiliary results -----------------------------------------------------------------------------------------------
 
@@ -329,15 +339,19 @@ reveal_type(value_and_grad(aux_of_one)(params))  # type: tuple[tuple[Array, dict
 # row: `grad` beside a `NoDiff` parameter, with `Aux`
 reveal_type(grad(aux_of_two)(x, x))  # type: tuple[Any, dict[str, Array]]; plugin: tuple[Array, dict[str, Array]]
 # row: `value_and_grad` beside a `NoDiff` parameter, with `Aux`
-reveal_type(value_and_grad(aux_of_two)(x, x))  # type: tuple[tuple[Array, dict[str, Array]], Any]; plugin: tuple[tuple[Array, dict[str, Array]], Array]
+reveal_type(
+    value_and_grad(aux_of_two)(x, x),
+)  # type: tuple[tuple[Array, dict[str, Array]], Any]; plugin: tuple[tuple[Array, dict[str, Array]], Array]
 # row: `grad` of one parameter, with two `Aux`
 reveal_type(grad(two_aux)(x))  # type: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, dict[str, Array]]]
 reveal_type(value_and_grad(two_aux)(x))  # type: tuple[tuple[Array, Array, dict[str, Array]], Array]
 reveal_type(grad(two_aux_of_two)(x, x))  # type: Any; plugin: tuple[Array, tuple[Array, dict[str, Array]]]
-reveal_type(grad(aux_first)(x))  # type: tuple[Array, Array]; plugin: tuple[Array, dict[str, Array]] # BUG
+reveal_type(grad(aux_first)(x))  # type: tuple[Array, Any]; plugin: tuple[Array, dict[str, Array]]
 reveal_type(value_and_grad(aux_first)(x))  # type: tuple[tuple[dict[str, Array], Array], Array]
 reveal_type(grad(aux_of_float)(1.0))  # type: Any; plugin: tuple[Array, Array]
-reveal_type(value_and_grad(aux_of_float)(1.0))  # type: tuple[tuple[float, Array], Array]; ty, pyrefly: tuple[tuple[float, Array], Any]
+reveal_type(
+    value_and_grad(aux_of_float)(1.0),
+)  # type: tuple[tuple[float, Array], Array]; ty, pyrefly: tuple[tuple[float, Array], Any]
 reveal_type(grad(tuple_of_one)(x))  # type: tuple[Array, str]
 reveal_type(transform(jit, grad)(aux_of_one)(params))  # type: tuple[Params, dict[str, Array]]
 
@@ -375,24 +389,24 @@ def unhinted(w):  # error: mypy, plugin, pyright
     return w * w
 
 
-def unhinted_of_two(w, n=2):  # error: mypy, plugin, pyright
-    return w**n
+def unhinted_of_two(w, b):  # error: mypy, plugin, pyright
+    return w * b
 
 
 # row: `grad` of one parameter hinted `Any`
 reveal_type(grad(of_any)(x))  # type: Any
 reveal_type(value_and_grad(of_any)(x))  # type: tuple[Array, Any]
-reveal_type(grad(of_object)(x))  # type: Any
-reveal_type(grad(to_any)(x))  # type: Any
+reveal_type(grad(of_object)(x))  # type: Any; plugin: object
+reveal_type(grad(to_any)(x))  # type: Any; plugin: Array
 reveal_type(value_and_grad(to_any)(x))  # type: tuple[Any, Array]
-reveal_type(grad(any_beside)(x, x))  # type: Any # BUG
+reveal_type(grad(any_beside)(x, x))  # type: Any
 reveal_type(value_and_grad(any_beside)(x, x))  # type: tuple[Any, Any]
 reveal_type(grad(unhinted)(x))  # type: Any
-reveal_type(value_and_grad(unhinted)(x))  # type: tuple[Any, Any]; mypy: Any
-reveal_type(grad(unhinted_of_two)(x, x))  # type: Any # error: pyright # BUG
-reveal_type(value_and_grad(unhinted_of_two)(x, x))  # type: tuple[Any, Any]; mypy, pyright: Any # error: pyright
+reveal_type(value_and_grad(unhinted)(x))  # type: tuple[Any, Any]; mypy, plugin: Any
+reveal_type(grad(unhinted_of_two)(x, x))  # type: Any
+reveal_type(value_and_grad(unhinted_of_two)(x, x))  # type: tuple[Any, Any]; mypy, plugin: Any
 reveal_type(grad(lambda w: w)(x))  # type: Any
-reveal_type(value_and_grad(lambda w, b: w * b)(x, x))  # type: tuple[Any, Any]; mypy: Any; plugin: tuple[Any, tuple[Any, Any]]
+reveal_type(value_and_grad(lambda w, b: w * b)(x, x))  # type: tuple[Any, Any]; mypy, plugin: Any
 
 # --- wrt -------------------------------------------------------------------------------------------------------------
 
@@ -407,10 +421,16 @@ reveal_type(grad(of_mixed, wrt=-1)(params, 1.0, model))  # type: Any; plugin: Mo
 reveal_type(grad(of_one, wrt="w")(x))  # type: Any; plugin: Array
 reveal_type(grad(of_mixed, wrt="model.weights")(params, 1.0, model))  # type: Any
 reveal_type(grad(aux_of_two, wrt="x")(x, x))  # type: Any; plugin: tuple[Array, dict[str, Array]]
-reveal_type(value_and_grad(of_mixed, wrt="params")(params, 1.0, model))  # type: tuple[Array, Any]; plugin: tuple[Array, Params]
-reveal_type(value_and_grad(wrt=["rate", "model"])(of_mixed)(params, 1.0, model))  # type: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, Model]]
+reveal_type(
+    value_and_grad(of_mixed, wrt="params")(params, 1.0, model),
+)  # type: tuple[Array, Any]; plugin: tuple[Array, Params]
+reveal_type(
+    value_and_grad(wrt=["rate", "model"])(of_mixed)(params, 1.0, model),
+)  # type: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, Model]]
 reveal_type(transform(jit, grad(wrt="params"))(of_mixed)(params, 1.0, model))  # type: Any; plugin: Params
-reveal_type(transform(jit, value_and_grad(wrt="params"))(of_mixed)(params, 1.0, model))  # type: tuple[Array, Any]; plugin: tuple[Array, Params]
+reveal_type(
+    transform(jit, value_and_grad(wrt="params"))(of_mixed)(params, 1.0, model),
+)  # type: tuple[Array, Any]; plugin: tuple[Array, Params]
 which: str = "params"
 reveal_type(grad(of_mixed, wrt=which)(params, 1.0, model))  # type: Any
 
@@ -424,8 +444,10 @@ def of_hinted(w: Array, scale: Array | float) -> Array:
     return w * scale
 
 
-reveal_type(jit(grad(of_hinted), static="scale")(x, 2.0))  # type: Any; plugin: Array
-reveal_type(transform(jit(static="scale"), value_and_grad)(of_hinted)(x, 2.0))  # type: tuple[Array, Any]; plugin: tuple[Array, Array]
+reveal_type(jit(grad(of_hinted), static="scale")(x, 2.0))  # type: Any; plugin: Array # BUG
+reveal_type(
+    transform(jit(static="scale"), value_and_grad)(of_hinted)(x, 2.0),
+)  # type: tuple[Array, Any]; plugin: tuple[Array, Array]
 reveal_type(grad(of_hinted)(x, 2.0))  # type: Any; plugin: tuple[Array, Array]
 reveal_type(grad(with_number)(x, 2))  # type: Any; plugin: Array
 
@@ -471,20 +493,20 @@ stated(params, x, "a")  # error
 reveal_type(grad[Array](with_data)(x, x))  # type: Array
 reveal_type(grad[Params](aux_of_one)(params))  # type: tuple[Params, dict[str, Array]]
 reveal_type(grad[Array](aux_of_two)(x, x))  # type: tuple[Array, dict[str, Array]]
-reveal_type(grad[Array](two_aux)(x))  # type: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, dict[str, Array]]]
+reveal_type(grad[Array](two_aux)(x))  # type: tuple[Array, Any]
 reveal_type(grad[Array](wrt="x")(with_data)(x, x))  # type: Array
 reveal_type(value_and_grad[Array](with_data)(x, x))  # type: tuple[Array, Array]
 # row: `@transform(jit, value_and_grad[Params])`, with `Aux`
-reveal_type(stated_with_aux(params, x=x))  # type: tuple[tuple[Array, dict[str, Array]], Params]; mypy, plugin: tuple[tuple[Array, dict[str, Array]], Any] # BUG
+reveal_type(stated_with_aux(params, x=x))  # type: tuple[tuple[Array, dict[str, Array]], Params]
 stated_with_aux(params, y=x)  # error
 reveal_type(stated_with_options(params, x))  # type: Params
-reveal_type(transform(jit, grad[Array])(with_data)(x, x))  # type: Array; mypy, plugin: Any # BUG
+reveal_type(transform(jit, grad[Array])(with_data)(x, x))  # type: Array
 # row: a method under `@grad[tuple[Layer, Array]]`
 reveal_type(layer.slope(x, x=x))  # type: tuple[Layer, Array]
 layer.slope(x)  # error
 reveal_type(layer.loss(x, x))  # type: tuple[Array, Array]
 layer.loss("a", x)  # error
-reveal_type(jit(grad[Array](with_data))(x, x))  # type: Any; ty: Array
+reveal_type(jit(grad[Array](with_data))(x, x))  # type: Array
 
 # --- Jacobians -------------------------------------------------------------------------------------------------------
 
@@ -516,11 +538,11 @@ reveal_type(annotax.jacrev(of_two, wrt=["b"])(x, x))  # type: Any; plugin: tuple
 reveal_type(annotax.jacfwd(of_params)(params))  # type: Any
 reveal_type(annotax.jacfwd(to_params)(x))  # type: Any
 reveal_type(annotax.jacrev(of_mixed)(params, 1.0, model))  # type: Any
-reveal_type(annotax.jacfwd(jacobian_aux)(x))  # type: Any
+reveal_type(annotax.jacfwd(jacobian_aux)(x))  # type: Any; plugin: tuple[Array, dict[str, Array]]
 reveal_type(annotax.jacfwd(of_any)(x))  # type: Any
 reveal_type(annotax.jacfwd(to_any)(x))  # type: Any
-reveal_type(annotax.jacfwd(of_float)(1.0))  # type: Any
+reveal_type(annotax.jacfwd(of_float)(1.0))  # type: Any; plugin: Array
 reveal_type(transform(jit, annotax.hessian)(of_one)(x))  # type: Array
-reveal_type(jit(annotax.jacfwd(of_one))(x))  # type: Any; plugin, ty: Array
-reveal_type(annotax.jacfwd(grad(of_one))(x))  # type: Any
+reveal_type(jit(annotax.jacfwd(of_one))(x))  # type: Array
+reveal_type(annotax.jacfwd(grad(of_one))(x))  # type: Any; plugin: Array
 reveal_type(grad(grad(of_one))(x))  # type: Any; plugin, ty: Array
