@@ -14,7 +14,7 @@ of a transform say goes with the type of the transform, as literals.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -52,7 +52,8 @@ from mypy.nodes import (
     TypeInfo,
     UnaryExpr,
 )
-from mypy.plugin import AnalyzeTypeContext, FunctionContext, MethodContext, MethodSigContext, Plugin
+from mypy.plugin import AnalyzeTypeContext, ClassDefContext, FunctionContext, MethodContext, MethodSigContext, Plugin
+from mypy.plugins.dataclasses import dataclass_class_maker_callback
 from mypy.types import (
     AnyType,
     CallableType,
@@ -69,6 +70,7 @@ from mypy.types import (
     TypeType,
     UnboundType,
     UnionType,
+    flatten_nested_unions,
     get_proper_type,
 )
 
@@ -84,9 +86,6 @@ _ALIASES = {_MARKERS + name: name for name in ("Static", "NoDiff", "Diff", "Dona
     _FACES + "Derived": "Derived",
 }
 """The aliases that stand for markers in types, and what they stand for."""
-
-_CALLED = {_MARKERS + "Axis": _FACES + "HasAxis"}
-"""The alias for metadata that is called, `Axis(1)`; `PartitionSpec` is found by its name, since JAX moves it about."""
 
 _CONTRADICTIONS = (
     ("Static", "Donate", "a static value has no buffers to give away: drop one of the two"),
@@ -118,8 +117,8 @@ _KINDS = {
     _FACES + "SelectedGrad": "grad",
     _FACES + "SelectedValueAndGrad": "value_and_grad",
     _FACES + "SelectedJacobian": "jacobian",
-    _FACES + "StatedGrad": "stated grad",
-    _FACES + "StatedValueAndGrad": "stated value_and_grad",
+    _FACES + "StatedGrad": "grad",
+    _FACES + "StatedValueAndGrad": "value_and_grad",
 }
 _DECORATORS = {
     _FACES + name
@@ -168,6 +167,10 @@ class AnnotaxPlugin(Plugin):
     def get_function_hook(self, fullname: str) -> Callable[[FunctionContext], Type] | None:
         """Keep the transforms of `transform(...)`."""
         return _transform if fullname == "annotax._transform.transform" else None
+
+    def get_class_decorator_hook_2(self, fullname: str) -> Callable[[ClassDefContext], bool] | None:
+        """Look at the markers on the fields of a `pytree`."""
+        return _pytree if fullname == "annotax._pytree.pytree" else None
 
     def get_method_signature_hook(self, fullname: str) -> Callable[[MethodSigContext], FunctionLike] | None:
         """Say what a transform makes of a function."""
@@ -272,16 +275,30 @@ def _alias_of(metadata: Type, api: Any, context: Context) -> TypeAlias | None:
     """The alias for one piece of metadata, if it is a marker."""
     if isinstance(metadata, UnboundType):
         node = _node(metadata.name, api, context)
+        if _called(node) is not None:
+            api.fail(
+                f"the marker {metadata.name} stands without its arguments; write {metadata.name}(...)",
+                context,
+                code=CODE,
+            )
         return node if isinstance(node, TypeAlias) and node.fullname in _ALIASES else None
     if isinstance(metadata, RawExpressionType) and metadata.note:
         # mypy does not keep a call; it tells the name of what was called in the hint that it would give.
         called = re.search(r"use ([\w.]+)\[", metadata.note)
-        node = None if called is None else _node(called.group(1), api, context)
-        if isinstance(node, TypeInfo):
-            is_layout = re.fullmatch(r"jax\..*(?:PartitionSpec|partition_spec\.P)", node.fullname) is not None
-            name = _FACES + "HasLayout" if is_layout else _CALLED.get(node.fullname)
-            return None if name is None else _alias(name, api)
+        name = None if called is None else _called(_node(called.group(1), api, context))
+        return None if name is None else _alias(name, api)
     return None
+
+
+def _called(node: Any) -> str | None:
+    """The alias that stands for a marker that is called, `Axis(1)`, by what is called."""
+    if isinstance(node, TypeAlias) and isinstance(target := get_proper_type(node.target), Instance):
+        node = target.type  # JAX gives PartitionSpec another name
+    if not isinstance(node, TypeInfo):
+        return None
+    if re.fullmatch(r"jax\..*(?:PartitionSpec|partition_spec\.P)", node.fullname):
+        return _FACES + "HasLayout"
+    return _FACES + "HasAxis" if node.fullname == _MARKERS + "Axis" else None
 
 
 def _node(name: str, api: Any, context: Context) -> Any:
@@ -335,7 +352,7 @@ def _nested_marker(hint: ProperType) -> str | None:
 
 _CONSTANT = {"builtins.str", "builtins.bytes", "builtins.type", "enum.Enum", "numpy.dtype", "types.FunctionType"}
 _INTEGRAL = {"builtins.int", "numpy.integer", "numpy.bool", "numpy.bool_"}
-_NUMBERS = {"builtins.float", "builtins.complex", "numpy.ndarray"}
+_NUMBERS = {"builtins.float", "builtins.complex", "numpy.ndarray", "numpy.generic"}
 _CONTAINERS = {"builtins.list", "builtins.dict", "builtins.tuple", "typing.Sequence", "typing.Mapping"}
 
 
@@ -372,14 +389,24 @@ def _never_differentiated(hint: Type) -> bool:
     return _is_any_of(bare, _INTEGRAL)
 
 
-def _gradient_of(hint: Type, array: Type) -> Type:
-    """The type of the gradient of a value: numbers become arrays, what has none `None`, classes stay."""
+def _gradient_of(hint: Type, array: Type, *, is_alone: bool = False) -> Type:
+    """The type of the gradient of a value: numbers become arrays, what has none `None`, classes stay.
+
+    Arguments:
+        hint: The type of the value.
+        array: `jax.Array`.
+        is_alone: Whether the gradient is that of this value alone, which then has one.
+    """
     bare = _taken_apart(hint)[0]
+    if is_alone and isinstance(bare, UnionType):
+        bare = get_proper_type(
+            UnionType.make_union(
+                [part for part in flatten_nested_unions(bare.items) if not _never_differentiated(part)]
+            )
+        )
     if _never_differentiated(hint):
         return NoneType() if not _is_container(bare) else _mapped(bare, lambda part: _gradient_of(part, array))
-    if isinstance(bare, Instance) and bare.type.fullname in _NUMBERS:
-        return array
-    return _mapped(bare, lambda part: _gradient_of(part, array))
+    return array if _is_any_of(bare, _NUMBERS) else _mapped(bare, lambda part: _gradient_of(part, array))
 
 
 def _is_container(hint: ProperType) -> bool:
@@ -409,7 +436,7 @@ def _mapped(hint: ProperType, change: Callable[[Type], Type]) -> Type:
 def _at_leaves(hint: Type, leaf: Type) -> Type | None:
     """The type of a value with something else at each of its arrays, or `None` if they cannot be seen."""
     bare = _taken_apart(hint)[0]
-    if _is_array(bare) or (isinstance(bare, Instance) and bare.type.fullname in _NUMBERS):
+    if _is_array(bare) or (_is_any_of(bare, _NUMBERS)):
         return leaf
     if not _is_container(bare) or isinstance(bare, UnionType):
         return None
@@ -445,10 +472,12 @@ class _Step:
     Attributes:
         kind: Its name, or `None` where it is none of ours.
         options: What its options name: an index, a name, a tuple of them, or `_UNKNOWN`.
+        stated: What `grad[...]` states.
     """
 
     kind: str | None
     options: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    stated: Type | None = None
 
     def named(self, option: str) -> tuple[Any, ...]:
         """The parameters that an option names."""
@@ -466,7 +495,7 @@ def _step(hint: Type) -> _Step:
     options = {
         name.removeprefix(_OPTION): _value(given) for name, given in attributes.items() if name.startswith(_OPTION)
     }
-    return _Step(_KINDS.get(bare.type.fullname), options)
+    return _Step(_KINDS.get(bare.type.fullname), options, bare.args[0] if bare.args else None)
 
 
 def _steps(hint: Type) -> list[_Step]:
@@ -480,8 +509,10 @@ def _steps(hint: Type) -> list[_Step]:
 
 _IN_PATH = re.compile(r"[.\[]")
 
-_READ = ("static", "donate", "wrt", "has_aux", "in_axes")
-"""Options that name parameters, or decide about the result."""
+_NAMING = ("static", "donate", "wrt", "in_axes", "in_specs")
+"""Options that name parameters."""
+
+_READ = (*_NAMING, "has_aux")
 
 
 def _options_in(context: Context) -> dict[str, Expression]:
@@ -622,6 +653,15 @@ class _Reports:
         self.ctx.api.fail(f"{self.function.name}(): {problem}; {fix}", self.ctx.context, code=CODE)
 
 
+def _contradictions(markers: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What is wrong with markers that stand on one thing, and the fix."""
+    for one, other, fix in _CONTRADICTIONS:
+        if one in markers and other in markers:
+            yield f"is both {one} and {other}", fix
+    if markers.count("PartitionSpec") > 1:
+        yield "has two layouts", "keep one PartitionSpec"
+
+
 def _check(function: _Function, fail: _Reports) -> bool:
     """Report what is wrong with the markers themselves; whether all are right."""
     is_right = True
@@ -633,9 +673,8 @@ def _check(function: _Function, fail: _Reports) -> bool:
 
     for parameter in function.parameters:
         markers = parameter.markers
-        for one, other, fix in _CONTRADICTIONS:
-            if one in markers and other in markers:
-                wrong(f"{parameter.slot} is both {one} and {other}", fix)
+        for problem, fix in _contradictions(markers):
+            wrong(f"{parameter.slot} {problem}", fix)
         if "Aux" in markers:
             wrong(f"{parameter.slot} has the marker Aux where it cannot be honoured",
                   "Aux belongs on a component of the returned tuple")  # fmt: skip
@@ -659,16 +698,35 @@ def _check(function: _Function, fail: _Reports) -> bool:
 
 
 def _check_names(function: _Function, steps: Sequence[_Step], fail: _Reports) -> bool:
-    """Report options that name no parameter; whether all do."""
+    """Report options that name no parameter, or one that they cannot be honoured for; whether all are right."""
     is_right = True
+    static = _static_names(function, steps) or set()
+    static |= {i for i, parameter in enumerate(function.parameters) if "Static" in parameter.markers}
+    names = ", ".join(parameter.name for parameter in function.parameters)
+
+    def wrong(problem: str, fix: str) -> None:
+        nonlocal is_right
+        is_right = False
+        fail(problem, fix)
+
     for step in steps:
-        for option in ("static", "donate", "wrt", "in_axes"):
+        for option in _NAMING:
+            says = f"{step.kind}({option}=...)"
+            found: set[int] = set()
             for selector in step.named(option):
-                if isinstance(selector, _Unknown) or function.located(selector) is not None:
+                i = None if isinstance(selector, _Unknown) else function.located(selector)
+                if isinstance(selector, _Unknown):
                     continue
-                names = ", ".join(parameter.name for parameter in function.parameters)
-                is_right = False
-                fail(f"{step.kind}({option}=...) names no parameter: {selector!r}", f"the parameters are {names}")
+                if i is None:
+                    wrong(f"{says} names no parameter: {selector!r}", f"the parameters are {names}")
+                elif option != "static" and i in static:
+                    wrong(f"{says} names the static parameter {function.parameters[i].name}", "name another parameter")
+                elif option == "wrt" and i in found and not re.search(_IN_PATH, str(selector)):
+                    wrong(f"{says} names {selector!r} twice", "name each parameter to differentiate once")
+                else:
+                    found.add(i)
+            if option == "wrt" and step.options.get("wrt") == ():
+                wrong(f"{says} names no parameter", "name each parameter to differentiate once")
     return is_right
 
 
@@ -694,10 +752,6 @@ def _chosen(function: _Function, step: _Step, static: set[int], fail: _Reports) 
         places = [function.located(selector) for selector in selectors]
         if any(re.search(_IN_PATH, str(selector)) for selector in selectors):
             return None
-        for i in places:
-            if i is not None and (i in static or "Static" in function.parameters[i].markers):
-                fail(f"{step.kind}(wrt=...) names the static parameter {function.parameters[i].name}",
-                     "a static value is never traced, so it has no gradient")  # fmt: skip
         named = [i for i in places if i is not None]
         return (named, not isinstance(step.options["wrt"], tuple)) if len(named) == len(places) else None
     marked = [i for i, parameter in enumerate(function.parameters) if "Diff" in parameter.markers and i not in static]
@@ -763,12 +817,14 @@ class _Results:
             chosen = None
             if step.kind in _DIFFERENTIATING and static is not None:
                 chosen = _chosen(self.function, step, static, self.fail)
-            if chosen is None or result is None:
+            if result is None or (chosen is None and step.stated is None):
                 result = None
+            elif step.kind in ("grad", "value_and_grad") and step.stated is not None:
+                result = self.gradient(step, result, step.stated)
             elif step.kind in ("grad", "value_and_grad"):
-                result = self.gradient(step, result, *chosen)
+                result = self.gradient(step, result, self.of_chosen(*cast("tuple[list[int], bool]", chosen)))
             else:
-                result = self.jacobian(step, result, *chosen)
+                result = self.jacobian(step, result, *cast("tuple[list[int], bool]", chosen))
             is_changed = True
         return result
 
@@ -798,11 +854,13 @@ class _Results:
         value = next(part for i, part in enumerate(parts) if i not in marked)
         return value, aux[0] if len(aux) == 1 else self.tuple_of(aux)
 
-    def slot(self, i: int) -> Type:
-        """The type of the gradient of one parameter."""
-        parameter = self.function.parameters[i]
-        gradient = _gradient_of(parameter.hint, self.array)
-        return self.in_slot(parameter, gradient)
+    def of_chosen(self, chosen: Sequence[int], is_bare: bool) -> Type:
+        """The gradient of some parameters."""
+        slots: list[Type] = []
+        for i in chosen:
+            parameter = self.function.parameters[i]
+            slots.append(self.in_slot(parameter, _gradient_of(parameter.hint, self.array, is_alone=is_bare)))
+        return slots[0] if is_bare else self.tuple_of(slots)
 
     def in_slot(self, parameter: _Parameter, part: Type) -> Type:
         """What is for each value of a variadic parameter, for all of them."""
@@ -813,10 +871,8 @@ class _Results:
             return cast("Type", self.api.named_generic_type("builtins.dict", [key, part]))
         return part
 
-    def gradient(self, step: _Step, result: Type, chosen: Sequence[int], is_bare: bool) -> Type | None:
+    def gradient(self, step: _Step, result: Type, gradient: Type) -> Type | None:
         """Of `grad` and `value_and_grad`."""
-        slots = [self.slot(i) for i in chosen]
-        gradient = slots[0] if is_bare else self.tuple_of(slots)
         if step.kind == "value_and_grad":
             return self.tuple_of([result, gradient])
         split = self.aux(step, result)
@@ -847,6 +903,26 @@ class _Results:
         return slots[0] if is_bare else self.tuple_of(slots)
 
 
+# --- fields -----------------------------------------------------------------------------------------------------------
+
+
+def _pytree(ctx: ClassDefContext) -> bool:
+    """A dataclass, as mypy makes it, whose markers are looked at first."""
+    for statement in ctx.cls.defs.body:
+        if not isinstance(statement, AssignmentStmt) or statement.type is None:
+            continue
+        name = getattr(statement.lvalues[0], "name", "")
+        hint, markers = _taken_apart(statement.type)
+        problems = list(_contradictions(markers))
+        for marker in [*(marker for marker in markers if marker in ("Diff", "Donate", "Aux")), _nested_marker(hint)]:
+            if marker is not None:
+                where = "put it outside" if marker not in markers else f"{marker} belongs on a function"
+                problems.append((f"has the marker {marker} where it cannot be honoured", where))
+        for problem, fix in problems:
+            ctx.api.fail(f"{ctx.cls.name}: field {name} {problem}; {fix}", statement, code=CODE)
+    return dataclass_class_maker_callback(ctx)
+
+
 # --- signatures ------------------------------------------------------------------------------------------------------
 
 
@@ -866,11 +942,11 @@ def _decorated(ctx: MethodSigContext) -> FunctionLike:
     here = _options_in(ctx.context) if isinstance(ctx.context, CallExpr) and given in ctx.context.args else {}
     if here and len(steps) == 1:
         options = {name: _value(_literal(expression, ctx.api)) for name, expression in here.items()}
-        steps = [_Step(steps[0].kind, {**steps[0].options, **options})]
+        steps = [_Step(steps[0].kind, {**steps[0].options, **options}, steps[0].stated)]
     fail = _Reports(ctx, function)
     is_right = _check(function, fail)
     is_right = _check_names(function, steps, fail) and is_right
-    if any(step.kind is None or step.kind.startswith("stated") for step in steps):
+    if any(step.kind is None for step in steps):
         return signature
     if all(step.kind in _KEEPING for step in steps) and not _changes_derivative(function, steps):
         _Results(function, ctx, fail).of(steps)

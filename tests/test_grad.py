@@ -955,7 +955,7 @@ def test_a_statement_that_has_no_hash_works():
         grad[Annotated[str, ["no hash"]]](lambda x: x**2)(2.0)
 
 
-@pytest.mark.parametrize("stated", [3, [1, 2], {}, "Array", (), (Array, Array), ..., jnp.ones(2)], ids=repr)
+@pytest.mark.parametrize("stated", [3, [1, 2], {}, "Array", (), (Array, Array), ...], ids=str)
 @pytest.mark.parametrize("step", [grad, value_and_grad], ids=["grad", "value_and_grad"])
 def test_what_is_no_type_cannot_be_stated(step, stated):
     with pytest.raises(TypeError, match=rf"(?s){step.name}\[.*type"):

@@ -226,6 +226,11 @@ def test_a_decorator_is_a_value(decorator):
     assert {decorator: 1}[decorator()] == 1
 
 
+@EACH
+def test_a_decorator_has_a_name(decorator):
+    assert decorator.__name__ == decorator.name
+
+
 def test_options_in_place_are_the_options_of_a_decorator():
     assert jit(_square, inline=True) is jit(inline=True)(_square)
     assert grad(_square, wrt="x") is grad(wrt="x")(_square)

@@ -80,11 +80,12 @@ def _one_type(stated: Any, name: str) -> Any:
     """
     if not isinstance(stated, (str, bytes, int, float, complex, tuple, list, dict, set, types.EllipsisType)):
         return stated
-    given = cast("object", stated)
-    listed = ", ".join(map(show, cast("tuple[Any, ...]", given))) if isinstance(given, tuple) else ""
+    several: list[Any] = list(cast("Any", stated)) if isinstance(stated, tuple) else []
+    listed = ", ".join(map(show, several))
+    got = f"({listed})" if listed else show(cast("Any", stated))
     raise TypeError(
         f"{name}[...] takes one type, the gradient's.\n"
-        f"  got  {f'({listed})' if listed else repr(given)}\n"
+        f"  got  {got}\n"
         f"  fix  write {name}[{f'tuple[{listed}]' if listed else 'Array'}]"
     )
 

@@ -37,7 +37,6 @@ def aliases(
     return jnp.sum(w * x) ** n, state
 
 
-# row: a function with markers, without a transform
 reveal_type(
     aliases,
 )  # type: (state: dict[str, Array], w: Array, x: Array, *, n: int = ..., name: str = ...) -> tuple[Array, dict[str, Array]]
@@ -45,7 +44,6 @@ reveal_type(aliases({}, x, x, n=3))  # type: tuple[Array, dict[str, Array]]
 aliases({}, x, x, n="a")  # error
 aliases([], x, x)  # error
 reveal_type(jit(aliases)({"w": x}, x, x, n=3))  # type: tuple[Array, dict[str, Array]]
-# row: `n: Static[int]`: a wrong argument
 jit(aliases)({"w": x}, x, x, n="a")  # error
 jit(aliases)([x], x, x)  # error
 jit(aliases)({"w": x}, x, 1)  # error
@@ -72,7 +70,6 @@ reveal_type(
     metadata,
 )  # type: (state: dict[str, Array], w: Array, x: Array, y: Array, *, n: int = ...) -> tuple[Array, dict[str, Array]]
 reveal_type(jit(metadata)({"w": x}, x, x, y=x, n=3))  # type: tuple[Array, dict[str, Array]]
-# row: `n: Annotated[int, Static]`: a wrong argument
 jit(metadata)({"w": x}, x, x, x, n="a")  # error
 jit(metadata)({"w": x}, x, 1, x)  # error
 reveal_type(
@@ -97,10 +94,8 @@ def laid_out(w: Weights, x: Annotated[Array, PartitionSpec("data", None)]) -> An
 
 
 reveal_type(mapped(x, x))  # type: Array
-# row: `x: Annotated[Array, Axis(1)]`: a wrong argument
 mapped(x, "a")  # error
 reveal_type(laid_out(x, x=x))  # type: Array
-# row: `x: Annotated[Array, PartitionSpec("data")]`: a wrong argument
 laid_out(x, "a")  # error
 reveal_type(Axis(1, "time"))  # type: Axis
 Axis("time")  # error
@@ -124,7 +119,6 @@ def of_tree(params: PyTree[Float[Array, "..."]], x: Data) -> Float[Array, ""]:
     return jnp.sum(x)
 
 
-# row: `w: Float[Array, "a b"]`, `x: NoDiff[Float[Array, "a"]]` under `transform(jit, value_and_grad)`
 reveal_type(shaped(x, x, x))  # type: tuple[tuple[Array, Array], Any]; plugin: tuple[tuple[Array, Array], Array]
 shaped(x, x, "a")  # error
 reveal_type(of_tree({"w": x}, x))  # type: Any
@@ -154,7 +148,6 @@ class Late(NamedTuple):
     x: Array
 
 
-# row: hints written as strings
 reveal_type(
     strings(x, x, n=3),
 )  # type: tuple[tuple[Array, dict[str, Array]], Any]; plugin: tuple[tuple[Array, dict[str, Array]], Array]
@@ -189,9 +182,7 @@ class Batch(NamedTuple):
 
 model = Model(x, x, x)
 batch = Batch(x, x, x)
-# row: a field `basis: NoDiff[Array]`
 reveal_type(model.basis)  # type: Array
-# row: a field `power: Static[int]`
 reveal_type(model.power)  # type: int
 reveal_type(model.weights)  # type: Array
 reveal_type(model.frames)  # type: Array

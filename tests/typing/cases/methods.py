@@ -151,18 +151,15 @@ model = Model(x)
 reveal_type(model.step(x, n=3))  # type: tuple[Model, Array]
 # row: `jit` on a method: a wrong argument
 model.step("a")  # error
-# row: `jit` on a method: a keyword-only parameter by position
 model.step(x, 3)  # error
 model.step()  # error
 reveal_type(model(x, scale=2.0))  # type: Array
 model(x, 2.0)  # error
-# row: `jit` on a method: called on the class
 reveal_type(Model.step(model, x, n=3))  # type: tuple[Model, Array]
 Model.step(x, x)  # error
 Model.step(model)  # error
 reveal_type(Model.__call__(model, x))  # type: Array
 reveal_type(model.with_options(x, 3))  # type: Array
-# row: `jit(static="n")` on a method: a wrong argument
 model.with_options(x, "a")  # error
 reveal_type(model.step)  # type: (x: Array, *, n: int = ...) -> tuple[Model, Array]
 reveal_type(model.norm)  # type: Array
@@ -183,9 +180,7 @@ Model.slope(x, x)  # error
 Model.slope(model)  # error
 reveal_type(model.slope_in_x(x, n=3))  # type: Any; plugin: Array
 model.slope_in_x(x, 3)  # error
-# row: `value_and_grad` on a method: a call
 reveal_type(model.loss(x, n=3))  # type: tuple[Array, Any]; plugin: tuple[Array, Model]
-# row: `value_and_grad` on a method: a wrong argument
 model.loss(x, 3)  # error
 model.loss(y=x)  # error
 reveal_type(Model.loss(model, x, n=3))  # type: tuple[Array, Any]; plugin: tuple[Array, Model]
@@ -195,7 +190,6 @@ reveal_type(model.jitted_loss(x, n=3))  # type: tuple[Array, Any]; plugin: tuple
 model.jitted_loss(x, 3)  # error
 model.jitted_loss("a")  # error
 reveal_type(Model.jitted_loss(model, x))  # type: tuple[Array, Any]; plugin: tuple[Array, Model]
-# row: `@jit` above `@grad` on a method: a call
 reveal_type(model.stacked(x, n=3))  # type: Any; plugin: Model
 model.stacked(x, 3)  # error
 reveal_type(model.slopes(x, n=3))  # type: Any; plugin: Model
@@ -211,16 +205,13 @@ grad(model.block)(x, 3)  # error
 
 # --- other transforms ------------------------------------------------------------------------------------------------
 
-# row: `vmap` on a method: a call
 reveal_type(model.of_batch(x, n=3))  # type: Array
 model.of_batch(x, 3)  # error
 reveal_type(model.mapped(x))  # type: Array
 model.mapped("a")  # error
 reveal_type(model.block(x, n=3))  # type: Array
 model.block(x, 3)  # error
-# row: `custom_vjp` on a method: a call
 reveal_type(model.clipped(x, n=3))  # type: Array
-# row: `custom_vjp` on a method: a wrong argument
 model.clipped(x, 3)  # error
 reveal_type(Model.clipped(model, x, n=3))  # type: Array
 reveal_type(model.smooth(x, n=3))  # type: Array
@@ -228,11 +219,10 @@ model.smooth("a")  # error
 
 # --- static and class methods ----------------------------------------------------------------------------------------
 
-# row: `@staticmethod` above `@jit`: a call, of an instance
 reveal_type(model.jitted_inside(x, n=3))  # type: Array
 model.jitted_inside(x, 3)  # error
 reveal_type(Model.jitted_inside(x))  # type: Array
-# row: `@jit` above `@staticmethod`: a call, of an instance
+# row: `@jit` above `@staticmethod`: called on an instance
 reveal_type(model.jitted_outside(x, n=3))  # type: Array
 model.jitted_outside(x, 3)  # error
 reveal_type(Model.jitted_outside(x))  # type: Array
@@ -241,7 +231,6 @@ reveal_type(Model.of(x, power=3))  # type: Model
 Model.of(x, 3)  # error
 reveal_type(model.of(x))  # type: Model
 reveal_type(Model.made(x))  # type: Model
-# row: `@jit` above `@classmethod`: a call
 reveal_type(Model.of_jitted(x, power=3))  # type: Model
 Model.of_jitted(x, 3)  # error
 reveal_type(model.of_jitted(x))  # type: Model
@@ -333,7 +322,6 @@ class WrongOverrideTransformed(Derived):
 
 derived = Derived(x)
 reveal_type(derived.predict(x))  # type: Array
-# row: a compiled method, inherited
 reveal_type(Overriding(x).double(x, n=3))  # type: Array
 Overriding(x).double(x, 3)  # error
 reveal_type(derived.fit(x))  # type: tuple[Array, Any]; plugin: tuple[Array, tuple[Derived, Array]]

@@ -64,7 +64,6 @@ reveal_type(transform(jit, vmap, vmap, checkpoint)(energy)(x))  # type: Array
 reveal_type(
     transform(jit(static="n"), vmap(in_axes={"x": 0}), checkpoint(prevent_cse=False))(loss)(x, x),
 )  # type: tuple[Array, list[Array]]
-# row: `transform(jit, vmap, checkpoint)`: a wrong argument
 transform(jit, vmap, checkpoint)(loss)(x, x, 3)  # error
 transform(vmap, jit)(loss)(x, "a")  # error
 transform(vmap)(loss)(x)  # error
@@ -72,7 +71,6 @@ transform(jit, vmap, vmap, checkpoint)(energy)()  # error
 
 # --- with one that changes the result --------------------------------------------------------------------------------
 
-# row: `transform(jit, value_and_grad)` of one parameter
 reveal_type(transform(jit, value_and_grad)(energy)(x))  # type: tuple[Array, Array]
 reveal_type(transform(value_and_grad)(energy)(x))  # type: tuple[Array, Array]
 reveal_type(transform(grad)(energy)(x))  # type: Array
@@ -89,7 +87,6 @@ reveal_type(transform(jit, vmap, checkpoint, grad, checkpoint)(energy)(x))  # ty
 reveal_type(transform(jit, hessian)(energy)(x))  # type: Array
 reveal_type(transform(vmap, jacfwd)(energy)(x))  # type: Array
 reveal_type(transform(jit, vmap, jacfwd, checkpoint)(energy)(x))  # type: Array
-# row: `transform(jit, vmap, value_and_grad)` beside a `NoDiff` parameter, with `Aux`
 reveal_type(
     transform(jit, vmap, value_and_grad)(loss)(x, x, n=3),
 )  # type: tuple[tuple[Array, list[Array]], Any]; plugin: tuple[tuple[Array, list[Array]], Array]
@@ -127,7 +124,6 @@ transform(jit, grad, typecheck=None)  # error
 
 # --- with the gradient stated ----------------------------------------------------------------------------------------
 
-# row: `transform(jit, vmap, grad[Array])`
 reveal_type(transform(jit, vmap, grad[Array])(energy)(x))  # type: Array
 reveal_type(transform(jit, vmap, grad[Array])(loss)(x, x, n=3))  # type: tuple[Array, list[Array]]
 reveal_type(

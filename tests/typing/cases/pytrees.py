@@ -42,7 +42,6 @@ model = Model(x, basis=x)
 # row: a pytree class: what it makes
 reveal_type(Model(x, x, jnp.sin, 3, {"a": x}))  # type: Model
 reveal_type(Model(weights=x, basis=x, power=3))  # type: Model
-# row: a pytree class: a field left out
 Model(x)  # error
 # row: a pytree class: a field of the wrong type
 Model(x, x, power="a")  # error
@@ -118,7 +117,6 @@ class Scaled:
 
 
 reveal_type(Named(weights=x, bias=x))  # type: Named
-# row: `@annotax.pytree(kw_only=True)`: a field by position
 Named(x, bias=x)  # error
 Named(weights=x, name="a")  # error
 reveal_type(Ordered(1) < Ordered(2, 0.5))  # type: bool
@@ -170,11 +168,9 @@ frozen = Frozen(x, x, name="b")
 reveal_type(frozen)  # type: Frozen
 reveal_type(frozen.step(x, n=2))  # type: Frozen
 frozen.step(x, 2)  # error
-# row: a pytree class, inherited: a field of the wrong type
 Frozen(x, x, name=1)  # error
 Frozen(x, x, jnp.sin, 2, {}, "b", 3)  # error
 frozen.name = "c"  # error
-# row: a pytree class with a type variable
 reveal_type(Pair(x, x))  # type: Pair[Array]
 reveal_type(Pair(x, x).swapped().first)  # type: Array
 Pair[int](1, "a")  # error
@@ -200,7 +196,6 @@ def mapped(models: Models) -> Models:
     return models
 
 
-# row: `grad` of a pytree class, inherited
 reveal_type(loss(frozen))  # type: Model
 loss(x)  # error
 reveal_type(loss_of_pair(Pair(model, model)))  # type: tuple[Array, Pair[Model]]

@@ -102,9 +102,7 @@ def of_optional(w: Array | None) -> Array:
 
 # row: `grad` of one parameter
 reveal_type(grad(of_one)(x))  # type: Array
-# row: `value_and_grad` of one parameter
 reveal_type(value_and_grad(of_one)(x))  # type: tuple[Array, Array]
-# row: `grad` of one parameter with a default
 reveal_type(grad(with_default)())  # type: Array; mypy: Any
 reveal_type(value_and_grad(with_default)(w=x))  # type: tuple[Array, Array]; mypy: tuple[Array, Any]
 # row: `grad` of one parameter and a `Static` one, keyword-only with a default
@@ -191,7 +189,6 @@ reveal_type(value_and_grad(of_float)(1.0))  # type: tuple[float, Array]; ty, pyr
 reveal_type(grad(of_float_with_static)(1.0, n=3))  # type: Any; plugin: Array
 reveal_type(value_and_grad(of_float_with_static)(1.0, n=3))  # type: tuple[float, Any]; plugin: tuple[float, Array]
 reveal_type(grad(of_complex)(1.0))  # type: Array; ty, pyrefly: Any
-# row: `grad` of one NumPy array
 reveal_type(grad(of_numpy)(np.ones(2)))  # type: Array; ty, pyrefly: Any
 reveal_type(value_and_grad(of_numpy)(np.ones(2)))  # type: tuple[Array, Array]; ty, pyrefly: tuple[Array, Any]
 reveal_type(grad(of_numpy_floats)(np.ones(2, np.float32)))  # type: Array; ty, pyrefly: Any
@@ -274,13 +271,11 @@ reveal_type(grad(of_two)(x, x))  # type: Any; plugin: tuple[Array, Array]
 reveal_type(value_and_grad(of_two)(x, x))  # type: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, Array]]
 reveal_type(grad(of_mixed)(params, 1.0, model=model))  # type: Any; plugin: tuple[Params, Array, Model]
 reveal_type(grad(with_data_first)(x, params))  # type: Any; plugin: Params
-# row: `grad` of those marked `Diff`
 reveal_type(grad(with_two_diff)(x, params, 1.0))  # type: Any; plugin: tuple[Params, Array]
 reveal_type(grad(with_diff)(x, x, x))  # type: Any; plugin: Array
 reveal_type(value_and_grad(with_diff)(x, x, x))  # type: tuple[Array, Any]; plugin: tuple[Array, Array]
 reveal_type(grad(with_excluded)(x, 1, True, "a", "b", jnp.sin))  # type: Any; plugin: Array
 reveal_type(grad(with_keyword)(x, b=x))  # type: Any; plugin: tuple[Array, Array]
-# row: `grad` of two parameters, the second keyword-only with a default
 reveal_type(grad(with_keyword_default)(x))  # type: Array; mypy: Any; plugin: tuple[Array, Array] # BUG
 reveal_type(
     value_and_grad(with_keyword_default)(x),
@@ -334,15 +329,12 @@ def tuple_of_one(w: Array) -> tuple[Array, Annotated[str, Aux]]:
 
 # row: `grad` of one parameter, with `Aux`
 reveal_type(grad(aux_of_one)(params))  # type: tuple[Params, dict[str, Array]]
-# row: `value_and_grad` of one parameter, with `Aux`
 reveal_type(value_and_grad(aux_of_one)(params))  # type: tuple[tuple[Array, dict[str, Array]], Params]
-# row: `grad` beside a `NoDiff` parameter, with `Aux`
 reveal_type(grad(aux_of_two)(x, x))  # type: tuple[Any, dict[str, Array]]; plugin: tuple[Array, dict[str, Array]]
 # row: `value_and_grad` beside a `NoDiff` parameter, with `Aux`
 reveal_type(
     value_and_grad(aux_of_two)(x, x),
 )  # type: tuple[tuple[Array, dict[str, Array]], Any]; plugin: tuple[tuple[Array, dict[str, Array]], Array]
-# row: `grad` of one parameter, with two `Aux`
 reveal_type(grad(two_aux)(x))  # type: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, dict[str, Array]]]
 reveal_type(value_and_grad(two_aux)(x))  # type: tuple[tuple[Array, Array, dict[str, Array]], Array]
 reveal_type(grad(two_aux_of_two)(x, x))  # type: Any; plugin: tuple[Array, tuple[Array, dict[str, Array]]]
@@ -413,7 +405,6 @@ reveal_type(value_and_grad(lambda w, b: w * b)(x, x))  # type: tuple[Any, Any]; 
 # row: `grad(wrt="w")`
 reveal_type(grad(of_mixed, wrt="params")(params, 1.0, model))  # type: Any; plugin: Params
 reveal_type(grad(wrt="rate")(of_mixed)(params, 1.0, model))  # type: Any; plugin: Array
-# row: `grad(wrt=["w", "b"])`
 reveal_type(grad(of_mixed, wrt=["model", "params"])(params, 1.0, model))  # type: Any; plugin: tuple[Model, Params]
 reveal_type(grad(of_mixed, wrt=("rate",))(params, 1.0, model))  # type: Any; plugin: tuple[Array]
 reveal_type(grad(of_mixed, wrt=0)(params, 1.0, model))  # type: Any; plugin: Params
@@ -488,7 +479,6 @@ layer = Layer(x)
 
 # row: `@grad[tuple[Params, Array]]`
 reveal_type(stated(params, x, x))  # type: tuple[Params, Array]
-# row: `@grad[tuple[Params, Array]]`: a wrong argument
 stated(params, x, "a")  # error
 reveal_type(grad[Array](with_data)(x, x))  # type: Array
 reveal_type(grad[Params](aux_of_one)(params))  # type: tuple[Params, dict[str, Array]]
@@ -496,7 +486,6 @@ reveal_type(grad[Array](aux_of_two)(x, x))  # type: tuple[Array, dict[str, Array
 reveal_type(grad[Array](two_aux)(x))  # type: tuple[Array, Any]
 reveal_type(grad[Array](wrt="x")(with_data)(x, x))  # type: Array
 reveal_type(value_and_grad[Array](with_data)(x, x))  # type: tuple[Array, Array]
-# row: `@transform(jit, value_and_grad[Params])`, with `Aux`
 reveal_type(stated_with_aux(params, x=x))  # type: tuple[tuple[Array, dict[str, Array]], Params]
 stated_with_aux(params, y=x)  # error
 reveal_type(stated_with_options(params, x))  # type: Params
@@ -523,10 +512,8 @@ def jacobian_aux(w: Array) -> tuple[Array, Aux[dict[str, Array]]]:
 reveal_type(annotax.jacfwd(of_one)(x))  # type: Array
 reveal_type(annotax.jacrev(of_one)(x))  # type: Array
 reveal_type(annotax.jacobian(of_one)(x))  # type: Array
-# row: `hessian` from one array to one array
 reveal_type(annotax.hessian(of_one)(x))  # type: Array
 reveal_type(annotax.hessian(with_static)(x, n=3))  # type: Any; plugin: Array
-# row: `jacrev` from two arrays to one array
 reveal_type(annotax.jacrev(of_two)(x, x))  # type: Any; plugin: tuple[Array, Array]
 # row: `hessian` from two arrays to one array
 reveal_type(annotax.hessian(of_two)(x, x))  # type: Any; plugin: tuple[tuple[Array, Array], tuple[Array, Array]]
@@ -534,7 +521,6 @@ reveal_type(annotax.jacfwd(with_data)(x, x))  # type: Any; plugin: Array
 reveal_type(annotax.hessian(with_data)(x, x))  # type: Any; plugin: Array
 reveal_type(annotax.jacfwd(of_two, wrt="b")(x, x))  # type: Any; plugin: Array
 reveal_type(annotax.jacrev(of_two, wrt=["b"])(x, x))  # type: Any; plugin: tuple[Array]
-# row: `jacfwd` from or to a pytree
 reveal_type(annotax.jacfwd(of_params)(params))  # type: Any
 reveal_type(annotax.jacfwd(to_params)(x))  # type: Any
 reveal_type(annotax.jacrev(of_mixed)(params, 1.0, model))  # type: Any

@@ -78,11 +78,9 @@ model = Model(x)
 
 # --- on the function itself ------------------------------------------------------------------------------------------
 
-# row: `f.lower(...)`
 reveal_type(
     step.lower(x, x, n=3),
 )  # type: Lowered[(state: Array, x: Array, *, n: int = ...), tuple[Array, Array]]; ty: Any # error: ty
-# row: `f.lower(...)`: a wrong argument
 step.lower(x, "a")  # error
 step.lower(x, x, 3)  # error
 # row: `f.lower(...).compile()`, called
@@ -119,7 +117,6 @@ grad(plain).lower(x)  # error
 
 # --- annotax.jitted --------------------------------------------------------------------------------------------------
 
-# row: `annotax.jitted(f).lower(...)`
 reveal_type(
     annotax.jitted(step).lower(x, x, n=3),
 )  # type: Lowered[(state: Array, x: Array, *, n: int = ...), tuple[Array, Array]]
@@ -128,6 +125,7 @@ annotax.jitted(step).lower(x, "a")  # error
 reveal_type(annotax.jitted(step))  # type: Stages[(state: Array, x: Array, *, n: int = ...), tuple[Array, Array]]
 reveal_type(annotax.jitted(step)(x, x, n=3))  # type: tuple[Array, Array]
 annotax.jitted(step)(x, x, 3)  # error
+# row: `annotax.jitted(f).lower(...).compile()`, called
 reveal_type(annotax.jitted(step).lower(x, x).compile()(x, x))  # type: tuple[Array, Array]
 annotax.jitted(step).lower(x, x).compile()(x, "a")  # error
 reveal_type(annotax.jitted(step).trace(x, x).lower().compile()(x, x))  # type: tuple[Array, Array]
@@ -138,10 +136,9 @@ reveal_type(annotax.jitted(step).traces)  # type: Traces
 reveal_type(annotax.jitted(step).traces[0].because)  # type: tuple[str, ...]
 reveal_type(annotax.jitted(batched).lower(x).compile()(x))  # type: Array
 reveal_type(annotax.jitted(with_options).lower(x, 3).compile()(x, 3))  # type: Array
-# row: `annotax.jitted(model.method).lower(...)`
 reveal_type(annotax.jitted(model.__call__).lower(x, n=3))  # type: Lowered[(x: Array, *, n: int = ...), Array]
-# row: `annotax.jitted(model.method).lower(...)`: a wrong argument
 annotax.jitted(model.__call__).lower(x, 3)  # error
+# row: `annotax.jitted(model.method).lower(...).compile()`, called
 reveal_type(annotax.jitted(model.__call__).lower(x).compile()(x))  # type: Array
 annotax.jitted(model.__call__).lower(x).compile()(model, x)  # error
 reveal_type(annotax.jitted(model.__call__).traces)  # type: Traces
@@ -151,7 +148,6 @@ reveal_type(
     annotax.jitted(model.loss).lower(x, n=3).compile()(x),
 )  # type: tuple[Array, Any]; plugin: tuple[Array, Model]
 annotax.jitted(model.loss).lower(x, 3)  # error
-# row: `annotax.jitted(loss)` of `transform(jit, value_and_grad)`
 reveal_type(
     annotax.jitted(loss).lower(x, x, n=3).compile()(x, x),
 )  # type: Any; plugin: tuple[tuple[Array, list[Array]], Array]

@@ -45,13 +45,10 @@ def loss(model: Model, x: NoDiff[Array]) -> Array:
 
 # --- trees -----------------------------------------------------------------------------------------------------------
 
-# row: `annotax.mask(model)`
 reveal_type(annotax.mask(model))  # type: Model
 reveal_type(annotax.mask({"w": x}, wrt="['w']"))  # type: dict[str, Array]
-# row: `annotax.partition(model)`
 reveal_type(annotax.partition(model))  # type: tuple[Model, Model]
 reveal_type(annotax.partition(model, wrt=["weights"]))  # type: tuple[Model, Model]
-# row: `annotax.combine(trained, rest)`
 reveal_type(annotax.combine(*annotax.partition(model)))  # type: Model
 trained, rest = annotax.partition(model)
 reveal_type(annotax.combine(trained, rest))  # type: Model
@@ -66,7 +63,6 @@ annotax.shard(model, "data")  # error
 
 # --- functions -------------------------------------------------------------------------------------------------------
 
-# row: `annotax.vjp(f, x)`
 reveal_type(annotax.vjp(energy, x, n=3))  # type: tuple[Array, (...) -> Any]
 result, pullback = annotax.vjp(energy, x)
 reveal_type(annotax.linearize(energy, x, n=3))  # type: tuple[Array, (...) -> Any]
@@ -90,7 +86,6 @@ annotax.linearize("energy", x)  # error
 annotax.jvp(energy, (x,))  # error
 annotax.jvp(energy, 1, (x,))  # error
 annotax.eval_shape(x)  # error
-# row: `annotax.explain(f)`
 reveal_type(annotax.explain(loss))  # type: Explanation
 reveal_type(annotax.explain(loss, model, x=x))  # type: Explanation
 reveal_type(annotax.explain(model.__call__, x).rows)  # type: tuple[tuple[str, str, str], ...]

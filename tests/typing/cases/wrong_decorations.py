@@ -63,7 +63,6 @@ def static_twice(x: Array, n: Annotated[int, Static, NoDiff], y: Annotated[Array
 # --- markers where they cannot be honoured ---------------------------------------------------------------------------
 
 
-# row: `Static` on an array
 @jit  # error: plugin "table"
 def static_array(x: Array, table: Static[Array]) -> Array:
     return x * table
@@ -119,7 +118,6 @@ def of_nothing() -> Array:
     return x
 
 
-# row: `grad` with no result to differentiate
 @grad  # error: plugin "Aux"
 def all_aux(w: Array) -> tuple[Aux[Array], Aux[Array]]:
     return w, w
@@ -156,7 +154,6 @@ def step(state: Array, x: Array, *, depth: Static[int] = 2) -> Array:
 jit(step, static="dept")  # error: plugin "dept"
 jit(static=["depth", "widht"])(step)  # error: plugin "widht"
 jit(step, static=3)  # error: plugin "static"
-# row: `jit(donate=...)` with a name that is no parameter
 jit(step, donate="stat")  # error: plugin "stat"
 jit(step, donate="depth")  # error: plugin "depth"
 # row: `grad(wrt=...)` with a name that is no parameter
@@ -169,7 +166,6 @@ grad(step, wrt=7)  # error: plugin "wrt"
 value_and_grad(step, wrt="weights")  # error: plugin "weights"
 annotax.hessian(step, wrt="weights")  # error: plugin "weights"
 transform(jit, grad(wrt="weights"))(step)  # error: plugin "weights"
-# row: `vmap(in_axes=...)` with a name that is no parameter
 vmap(step, in_axes={"images": None})  # error: plugin "images"
 vmap(in_axes={"depth": 0})(step)  # error: plugin "depth"
 transform(jit, vmap(in_axes={"images": None}))(step)  # error: plugin "images"
@@ -195,7 +191,6 @@ transform(jit, jax.grad)  # error
 # --- fields ----------------------------------------------------------------------------------------------------------
 
 
-# row: `Donate` on a field
 @annotax.pytree  # error: plugin "weights"
 class DonatedField:
     """A field cannot be donated."""
