@@ -75,7 +75,7 @@ jit(power, static="n")(x)  # error
 jit(power, statics="n")  # error: mypy, plugin, pyright, pyrefly
 jit(max_traces="a")  # error
 jit(1)  # error
-reveal_type(jit(lambda a: x + a)(x))  # type: Any # error: pyrefly
+reveal_type(jit(lambda a: x + a)(x))  # type: Any # error: pyrefly # BUG
 
 # --- transforms that keep the type of the function -------------------------------------------------------------------
 
@@ -426,6 +426,36 @@ def from_jitted(functions: Iterable[Callable[[Array], Array]]) -> Callable[[Arra
 
 
 reveal_type(from_jitted([jit(energy), batched, clip, energy])(x))  # type: Array
+
+# --- what is no plain function ---------------------------------------------------------------------------------------
+
+
+class Scale:
+    """An object that is called."""
+
+    def __call__(self, x: Array, *, n: Static[int] = 2) -> Array:
+        return x * n
+
+
+def product(a: Array, b: Array) -> Array:
+    return jnp.sum(a * b)
+
+
+reveal_type(jit(Scale())(x, n=3))  # type: Array
+jit(Scale())(x, 3)  # error
+reveal_type(vmap(Scale())(x))  # type: Array
+reveal_type(jit(jnp.sin)(x))  # type: Array
+reveal_type(jit(functools.partial(product, x))(x))  # type: Array
+jit(functools.partial(product, x))("a")  # error
+reveal_type(grad(functools.partial(product, x))(x))  # type: Any; pyright, ty: Array # error: pyrefly # BUG
+reveal_type(
+    value_and_grad(functools.partial(product, b=x))(x),
+)  # type: tuple[Array, Any]; ty: tuple[Array, Array] # error: pyrefly # BUG
+reveal_type(jit(jit(energy))(x))  # type: Array
+reveal_type(jit()(energy)(x, n=3))  # type: Array
+reveal_type(grad()(energy)(x, n=3))  # type: Any; plugin: Array
+jit()(energy)(x, 3)  # error
+reveal_type(annotax.checkpoint(jit(energy))(x))  # type: Array
 
 
 class Layer(Protocol):

@@ -33,6 +33,18 @@ class Model:
     def step(self, x: Array, *, n: Static[int] = 1) -> tuple[Self, Array]:
         return self, x * n
 
+    @jit
+    def __matmul__(self, x: Array) -> Array:
+        return self.weights @ x
+
+    @jit
+    def __getitem__(self, i: int) -> Array:
+        return self.weights[i]
+
+    @jit
+    def __add__(self, other: Self) -> Self:
+        return other
+
     @jit(static="n")
     def with_options(self, x: Array, n: int = 1) -> Array:
         return x * n
@@ -137,6 +149,17 @@ class Model:
     def loss_of_class(cls, w: Array, *, n: Static[int] = 1) -> Array:
         return jnp.sum(w) * n
 
+    def closures(self, x: Array) -> Array:
+        @jit
+        def inside(y: Array, *, n: Static[int] = 1) -> Array:
+            return self.weights * y * n
+
+        inside(x, 3)  # error
+        reveal_type(value_and_grad(self.block)(x, n=2))  # type: tuple[Array, Any]; plugin: tuple[Array, Array]
+        reveal_type(jit(self.block)(x, n=2))  # type: Array
+        jit(self.block)("a")  # error
+        return inside(x, n=3)
+
     @property
     @jit
     def norm(self) -> Array:
@@ -162,6 +185,12 @@ reveal_type(Model.__call__(model, x))  # type: Array
 reveal_type(model.with_options(x, 3))  # type: Array
 model.with_options(x, "a")  # error
 reveal_type(model.step)  # type: (x: Array, *, n: int = ...) -> tuple[Model, Array]
+reveal_type(model @ x)  # type: Array; mypy: Any # error: mypy # BUG
+print(model @ "a")  # error
+reveal_type(model[0])  # type: Array # error: mypy # BUG
+print(model["a"])  # error
+reveal_type(model + model)  # type: Model # error: mypy # BUG
+print(model + "a")  # error
 reveal_type(model.norm)  # type: Array
 reveal_type(jit(model.block)(x, n=3))  # type: Array
 jit(model.block)(x, 3)  # error
@@ -242,6 +271,41 @@ reveal_type(model.slope_outside(x, n=3))  # type: Any; plugin: Array # error: ty
 model.slope_outside(x, 3)  # error
 reveal_type(Model.loss_of_class(x, n=3))  # type: tuple[Array, Any]; plugin: tuple[Array, Array]
 Model.loss_of_class(x, 3)  # error
+
+# --- on ordinary classes ---------------------------------------------------------------------------------------------
+
+
+class Trainer:
+    """A class that is no pytree, and keeps compiled functions."""
+
+    double = staticmethod(jit(lambda x: 2 * x))  # error: pyrefly # BUG
+
+    def __init__(self) -> None:
+        self.compiled = jit(self.plain)
+        self.gradient = grad(self.plain)
+
+    def plain(self, x: Array, *, n: Static[int] = 1) -> Array:
+        return jnp.sum(x) * n
+
+    @jit
+    def step(self: Static[Trainer], x: Array) -> Array:
+        return x
+
+    @transform(jit, value_and_grad)
+    def loss(self: Static[Any], x: Array) -> Array:
+        return jnp.sum(x)
+
+
+trainer = Trainer()
+reveal_type(trainer.double(x))  # type: Any; ty: object
+reveal_type(trainer.step(x))  # type: Array
+trainer.step("a")  # error
+reveal_type(trainer.loss(x))  # type: tuple[Array, Any]; plugin: tuple[Array, Array]
+trainer.loss("a")  # error
+reveal_type(trainer.compiled(x, n=3))  # type: Array
+trainer.compiled(x, 3)  # error
+reveal_type(trainer.gradient(x))  # type: Any; plugin: Array
+trainer.gradient("a")  # error
 
 # --- inheritance -----------------------------------------------------------------------------------------------------
 

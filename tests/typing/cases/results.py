@@ -122,7 +122,7 @@ reveal_type(grad(of_named)(w=x))  # type: Any; plugin: dict[str, Array]
 reveal_type(
     grad(of_generic)({"w": x}),
 )  # type: Any; mypy, plugin: tuple[dict[str, Array], dict[str, Array]]; pyright: tuple[Any, Any]
-reveal_type(grad(of_array_like)(x))  # type: Any; plugin: Array # BUG
+reveal_type(grad(of_array_like)(x))  # type: Any; plugin: Array
 reveal_type(grad(of_optional)(x))  # type: Array | None
 reveal_type(value_and_grad(of_optional)(x))  # type: tuple[Array, Array | None]
 reveal_type(transform(jit, grad)(of_one)(x))  # type: Array
@@ -258,6 +258,10 @@ def with_any_named(w: Array, **named: Any) -> Array:
     return w
 
 
+def with_number(w: Array, n: int) -> Array:
+    return w**n
+
+
 def with_rest(w: Array, *rest: Array, **named: Array) -> Array:
     return w
 
@@ -280,14 +284,14 @@ reveal_type(grad(with_keyword_default)(x))  # type: Array; mypy: Any; plugin: tu
 reveal_type(
     value_and_grad(with_keyword_default)(x),
 )  # type: tuple[Array, Array]; mypy: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, Array]] # BUG
-reveal_type(grad(with_other_default)(x))  # type: Any; plugin: tuple[Array, Array] # BUG
+reveal_type(grad(with_other_default)(x))  # type: Any; plugin: tuple[Array, Array]
 reveal_type(grad(with_no_diff_default)(x))  # type: Array; mypy: Any
-reveal_type(grad(with_named)(x, a=x))  # type: Any; plugin: tuple[Array, dict[str, Array]] # BUG
+reveal_type(grad(with_named)(x, a=x))  # type: Any; plugin: tuple[Array, dict[str, Array]]
 reveal_type(
     value_and_grad(with_named)(x, a=x),
-)  # type: tuple[Any, Any]; mypy: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, dict[str, Array]]] # BUG
-reveal_type(grad(with_any_named)(x, a=x))  # type: Any; plugin: tuple[Array, dict[str, Any]] # BUG
-reveal_type(annotax.jacfwd(with_named)(x, a=x))  # type: Any; plugin: tuple[Array, dict[str, Array]] # BUG
+)  # type: tuple[Any, Any]; mypy: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, dict[str, Array]]]
+reveal_type(grad(with_any_named)(x, a=x))  # type: Any; plugin: tuple[Array, dict[str, Any]]
+reveal_type(annotax.jacfwd(with_named)(x, a=x))  # type: Any; plugin: tuple[Array, dict[str, Array]]
 reveal_type(annotax.jacfwd(with_keyword_default)(x, b=x))  # type: Array; mypy: Any; plugin: tuple[Array, Array] # BUG
 reveal_type(grad(with_rest)(x, x, a=x))  # type: Any; plugin: tuple[Array, tuple[Array, ...], dict[str, Array]]
 reveal_type(
@@ -426,10 +430,6 @@ which: str = "params"
 reveal_type(grad(of_mixed, wrt=which)(params, 1.0, model))  # type: Any
 
 
-def with_number(w: Array, n: int) -> Array:
-    return w**n
-
-
 # `static=` of a `jit` outside takes a parameter from what is differentiated inside.
 def of_hinted(w: Array, scale: Array | float) -> Array:
     return w * scale
@@ -483,7 +483,7 @@ stated(params, x, "a")  # error
 reveal_type(grad[Array](with_data)(x, x))  # type: Array
 reveal_type(grad[Params](aux_of_one)(params))  # type: tuple[Params, dict[str, Array]]
 reveal_type(grad[Array](aux_of_two)(x, x))  # type: tuple[Array, dict[str, Array]]
-reveal_type(grad[Array](two_aux)(x))  # type: tuple[Array, Any]
+reveal_type(grad[Array](two_aux)(x))  # type: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, dict[str, Array]]]
 reveal_type(grad[Array](wrt="x")(with_data)(x, x))  # type: Array
 reveal_type(value_and_grad[Array](with_data)(x, x))  # type: tuple[Array, Array]
 reveal_type(stated_with_aux(params, x=x))  # type: tuple[tuple[Array, dict[str, Array]], Params]

@@ -191,29 +191,29 @@ transform(jit, jax.grad)  # error
 # --- fields ----------------------------------------------------------------------------------------------------------
 
 
-@annotax.pytree  # error: plugin "weights"
+@annotax.pytree
 class DonatedField:
     """A field cannot be donated."""
 
-    weights: Donate[Array]
+    weights: Donate[Array]  # error: plugin "weights"
 
 
-@annotax.pytree  # error: plugin "weights"
+@annotax.pytree
 class DiffField:
     """All fields are differentiated that are not excluded."""
 
-    weights: Diff[Array]
+    weights: Diff[Array]  # error: plugin "weights"
 
 
-@annotax.pytree  # error: plugin "layers"
+@annotax.pytree
 class InsideList:
     """A marker inside of a container."""
 
-    layers: list[NoDiff[Array]]
+    layers: list[NoDiff[Array]]  # error: plugin "layers"
 
 
-@annotax.pytree  # error: plugin "table"
+@annotax.pytree
 class Contradicting:
     """A field that is both."""
 
-    table: Annotated[int, Static, PartitionSpec("data")]
+    table: Annotated[int, Static, PartitionSpec("data")]  # error: plugin "table"
