@@ -60,13 +60,15 @@ _FAMILIES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    for module, names in _FAMILIES.items():
-        if name in names:
-            found = getattr(importlib.import_module(f"annotax.{module}"), name)
-            globals()[name] = found
-            return found
-    raise AttributeError(f"module 'annotax' has no attribute {name!r}")
+if not TYPE_CHECKING:  # type checkers see the imports, and take a misspelled name for an error
+
+    def __getattr__(name: str) -> Any:
+        for module, names in _FAMILIES.items():
+            if name in names:
+                found = getattr(importlib.import_module(f"annotax.{module}"), name)
+                globals()[name] = found
+                return found
+        raise AttributeError(f"module 'annotax' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -18,6 +18,7 @@ Functions, methods, class methods and functions that JAX calls with more than on
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import (
     Annotated,
     Any,
@@ -80,6 +81,11 @@ class NamesUnread(Protocol[P]):
     """Every transform, to a type checker that does not compare the name before `*args: P.args`: ty 0.0.105."""
 
     def _are_names_read(_, /, self: str, *args: P.args, **kwargs: P.kwargs) -> None: ...
+
+class KeywordsUnread(Protocol):
+    """Every transform, to a type checker that asks for no keyword between `*args` and `**kwargs`: pyrefly 1.4."""
+
+    def _are_names_read(_, /, *args: Any, self: Any, **kwargs: Any) -> None: ...
 
 class Nothing:
     """A class of no values, so that only a parameter hinted `Any` (or `object`) takes one."""
@@ -527,6 +533,7 @@ class KeepingDecorator:
 class CompilingDecorator:
     """The same, compiled."""
 
+    def _are_names_read(self, /, other: int) -> None: ...
     @overload
     def __call__(self, function: Method, /) -> Method: ...
     @overload
@@ -541,6 +548,8 @@ class CompilingDecorator:
     def __call__(
         self, function: JacobianFunction[F, F_co, F_contra, P], /
     ) -> CompiledJacobianFunction[F, F_co, F_contra, P]: ...
+    @overload
+    def __call__(self: KeywordsUnread, function: F, /) -> Jitted[F]: ...
     @overload
     def __call__(self, function: AnyFirst, /) -> Jitted[AnyFirst]: ...
     @overload
@@ -562,6 +571,8 @@ class GradDecorator:
 
     def _are_names_read(self, /, other: int) -> None: ...
     @overload
+    def __call__(self, function: partial[Any], /) -> Callable[..., Any]: ...
+    @overload
     def __call__(
         self: NamesUnread[...], function: Callable[P, R], /
     ) -> BoundGradient[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
@@ -578,6 +589,8 @@ class CompiledGradDecorator:
     """The same, compiled."""
 
     def _are_names_read(self, /, other: int) -> None: ...
+    @overload
+    def __call__(self, function: partial[Any], /) -> Callable[..., Any]: ...
     @overload
     def __call__(
         self: NamesUnread[...], function: Callable[P, R], /
@@ -598,6 +611,8 @@ class ValueAndGradDecorator:
 
     def _are_names_read(self, /, other: int) -> None: ...
     @overload
+    def __call__(self, function: partial[Any], /) -> Callable[..., Any]: ...
+    @overload
     def __call__(
         self: NamesUnread[...], function: Callable[P, R], /
     ) -> BoundValueAndGradient[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
@@ -616,6 +631,8 @@ class CompiledValueAndGradDecorator:
     """The same, compiled."""
 
     def _are_names_read(self, /, other: int) -> None: ...
+    @overload
+    def __call__(self, function: partial[Any], /) -> Callable[..., Any]: ...
     @overload
     def __call__(
         self: NamesUnread[...], function: Callable[P, R], /
@@ -636,6 +653,8 @@ class JacobianDecorator:
 
     def _are_names_read(self, /, other: int) -> None: ...
     @overload
+    def __call__(self, function: partial[Any], /) -> Callable[..., Any]: ...
+    @overload
     def __call__(
         self: NamesUnread[...], function: Callable[P, R], /
     ) -> BoundJacobianFunction[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
@@ -654,6 +673,8 @@ class CompiledJacobianDecorator:
     """The same, compiled."""
 
     def _are_names_read(self, /, other: int) -> None: ...
+    @overload
+    def __call__(self, function: partial[Any], /) -> Callable[..., Any]: ...
     @overload
     def __call__(
         self: NamesUnread[...], function: Callable[P, R], /

@@ -113,8 +113,8 @@ class Axis(Marker):
     def __init__(self, axis: int | None, name: str | None = None) -> None:
         if axis is not None and not isinstance(cast("object", axis), int):
             raise TypeError(f"Axis takes an integer or None, and a name, as in Axis(1, 'time'), not {axis!r}")
-        self.axis = axis
-        self.name = name
+        self.axis: int | None = axis
+        self.name: str | None = name
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Axis) and (self.axis, self.name) == (other.axis, other.name)

@@ -21,6 +21,7 @@ from annotax._fields import outline, place_at
 from annotax._hints import EMPTY, may_hold_fields
 from annotax._markers import Static
 from annotax._normal import as_slots, named_as
+from annotax._paths import Path
 from annotax._source import Writer
 from annotax._tree import (
     Constant,
@@ -51,11 +52,13 @@ class Partition:
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         static = contract.indices(Static)
-        self.inferred = tuple(i for i in static if is_inferred(contract.parameters[i]))
-        self.marked = tuple(i for i in static if i not in self.inferred)
+        self.inferred: tuple[int, ...] = tuple(i for i in static if is_inferred(contract.parameters[i]))
+        self.marked: tuple[int, ...] = tuple(i for i in static if i not in self.inferred)
         self.found: dict[str, str] = {}
-        self.paths = {i: paths for i, parameter in enumerate(contract) if (paths := parameter.static_paths)}
-        self.with_fields = frozenset(i for i, p in enumerate(contract) if may_hold_fields(p.hint))
+        self.paths: dict[int, tuple[Path, ...]] = {
+            i: paths for i, parameter in enumerate(contract) if (paths := parameter.static_paths)
+        }
+        self.with_fields: frozenset[int] = frozenset(i for i, p in enumerate(contract) if may_hold_fields(p.hint))
         self._last: Structures = ()
 
     def traced(self, i: int, slot: Any) -> list[bool]:

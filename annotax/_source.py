@@ -41,7 +41,7 @@ class Writer:
         self.lines: list[str] = []
         self.namespace: dict[str, Any] = {"jax": jax, "PartitionSpec": PartitionSpec}
         self._taken = {*contract.names, *dir(builtins), *keyword.kwlist, *self.namespace, *_OWN}
-        self.slots = tuple(map(self._slot, contract.names))
+        self.slots: tuple[str, ...] = tuple(map(self._slot, contract.names))
 
     def _slot(self, name: str) -> str:
         is_ours = name in _OWN or name in self.namespace or hasattr(builtins, name)

@@ -415,7 +415,7 @@ class Pipeline:
         self._prepared: dict[str, Any] = {}
         self._is_final = False
         _ = self.checker  # an option that is none raises here
-        self.contract = self._read(final=False)
+        self.contract: Contract = self._read(final=False)
         if self.contract.pending is None:
             self._check()
 

@@ -74,7 +74,7 @@ from mypy.types import (
     get_proper_type,
 )
 
-CODE = ErrorCode("annotax", "What annotax would refuse when it decorates the function", "annotax")
+_CODE = ErrorCode("annotax", "What annotax would refuse when it decorates the function", "annotax")
 
 _MARKERS = "annotax._markers."
 _FACES = "annotax._faces."
@@ -144,10 +144,10 @@ _OPTION, _STEPS = "annotax option ", "annotax steps"
 
 def plugin(version: str) -> type[Plugin]:
     """The entry point that mypy asks for."""
-    return AnnotaxPlugin
+    return _AnnotaxPlugin
 
 
-class AnnotaxPlugin(Plugin):
+class _AnnotaxPlugin(Plugin):
     """See the module."""
 
     def get_additional_deps(self, file: MypyFile) -> list[tuple[int, str, int]]:
@@ -279,7 +279,7 @@ def _alias_of(metadata: Type, api: Any, context: Context) -> TypeAlias | None:
             api.fail(
                 f"the marker {metadata.name} stands without its arguments; write {metadata.name}(...)",
                 context,
-                code=CODE,
+                code=_CODE,
             )
         return node if isinstance(node, TypeAlias) and node.fullname in _ALIASES else None
     if isinstance(metadata, RawExpressionType) and metadata.note:
@@ -650,7 +650,7 @@ class _Reports:
         self.ctx, self.function = ctx, function
 
     def __call__(self, problem: str, fix: str) -> None:
-        self.ctx.api.fail(f"{self.function.name}(): {problem}; {fix}", self.ctx.context, code=CODE)
+        self.ctx.api.fail(f"{self.function.name}(): {problem}; {fix}", self.ctx.context, code=_CODE)
 
 
 def _contradictions(markers: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -919,7 +919,7 @@ def _pytree(ctx: ClassDefContext) -> bool:
                 where = "put it outside" if marker not in markers else f"{marker} belongs on a function"
                 problems.append((f"has the marker {marker} where it cannot be honoured", where))
         for problem, fix in problems:
-            ctx.api.fail(f"{ctx.cls.name}: field {name} {problem}; {fix}", statement, code=CODE)
+            ctx.api.fail(f"{ctx.cls.name}: field {name} {problem}; {fix}", statement, code=_CODE)
     return dataclass_class_maker_callback(ctx)
 
 

@@ -115,9 +115,9 @@ class Checkpoint(Transform):
         return self._made(step, function)
 
 
-checkpoint = Checkpoint()
+checkpoint: Checkpoint = Checkpoint()
 """`Checkpoint` without options: a decorator, and with options the maker of one."""
 
 
-remat = checkpoint
+remat: Checkpoint = checkpoint
 """Another name of `checkpoint`, as in JAX."""

@@ -488,9 +488,9 @@ def _names_taken(function: Callable[..., Any]) -> frozenset[str] | None:
     return frozenset(parameter.name for parameter in parameters if parameter.kind in by_keyword)
 
 
-custom_vjp = CustomVjp()
+custom_vjp: CustomVjp = CustomVjp()
 """`CustomVjp` without options: a decorator, and with options the maker of one."""
 
 
-custom_jvp = CustomJvp()
+custom_jvp: CustomJvp = CustomJvp()
 """`CustomJvp` without options: a decorator, and with options the maker of one."""

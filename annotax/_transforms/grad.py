@@ -18,6 +18,8 @@ from annotax._tracebacks import shortens
 from annotax._transform import DEFAULT
 
 if TYPE_CHECKING:
+    from functools import partial
+
     from annotax._faces import (
         BoundGradient,
         BoundValueAndGradient,
@@ -169,6 +171,8 @@ class Grad(_Stated):
         self, function: Callable[P, R], /, *, wrt: Selector | Sequence[Selector], **options: Unpack[GradOptions]
     ) -> Callable[P, Any]: ...
     @overload
+    def __call__(self, function: partial[Any], /, **options: Unpack[GradOptions]) -> Callable[..., Any]: ...  # type: ignore[overload-overlap]  # told first
+    @overload
     def __call__(
         self: NamesUnread[...], function: Callable[P, R], /, **options: Unpack[GradOptions]
     ) -> BoundGradient[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
@@ -283,6 +287,8 @@ class ValueAndGrad(_Stated):
         self, function: Callable[P, R], /, *, wrt: Selector | Sequence[Selector], **options: Unpack[GradOptions]
     ) -> Callable[P, tuple[R, Any]]: ...
     @overload
+    def __call__(self, function: partial[Any], /, **options: Unpack[GradOptions]) -> Callable[..., Any]: ...  # type: ignore[overload-overlap]  # told first
+    @overload
     def __call__(
         self: NamesUnread[...], function: Callable[P, R], /, **options: Unpack[GradOptions]
     ) -> BoundValueAndGradient[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
@@ -325,9 +331,9 @@ class ValueAndGrad(_Stated):
         return self._made(step, function)
 
 
-grad = Grad()
+grad: Grad = Grad()
 """`Grad` without options: a decorator, and with options the maker of one."""
 
 
-value_and_grad = ValueAndGrad()
+value_and_grad: ValueAndGrad = ValueAndGrad()
 """`ValueAndGrad` without options: a decorator, and with options the maker of one."""

@@ -14,6 +14,8 @@ from annotax._tracebacks import shortens
 from annotax._transform import DEFAULT
 
 if TYPE_CHECKING:
+    from functools import partial
+
     from annotax._faces import (
         BoundJacobianFunction,
         CompiledJacobianDecorator,
@@ -121,6 +123,8 @@ class JacFwd(Jacobian):
         self, function: Callable[P, R], /, *, wrt: Selector | Sequence[Selector], **options: Unpack[JacobianOptions]
     ) -> Callable[P, Any]: ...
     @overload
+    def __call__(self, function: partial[Any], /, **options: Unpack[JacobianOptions]) -> Callable[..., Any]: ...  # type: ignore[overload-overlap]  # told first
+    @overload
     def __call__(
         self: NamesUnread[...], function: Callable[P, R], /, **options: Unpack[JacobianOptions]
     ) -> BoundJacobianFunction[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
@@ -211,6 +215,8 @@ class JacRev(Jacobian):
     def __call__(
         self, function: Callable[P, R], /, *, wrt: Selector | Sequence[Selector], **options: Unpack[GradOptions]
     ) -> Callable[P, Any]: ...
+    @overload
+    def __call__(self, function: partial[Any], /, **options: Unpack[GradOptions]) -> Callable[..., Any]: ...  # type: ignore[overload-overlap]  # told first
     @overload
     def __call__(
         self: NamesUnread[...], function: Callable[P, R], /, **options: Unpack[GradOptions]
@@ -305,6 +311,8 @@ class Hessian(Jacobian):
         self, function: Callable[P, R], /, *, wrt: Selector | Sequence[Selector], **options: Unpack[JacobianOptions]
     ) -> Callable[P, Any]: ...
     @overload
+    def __call__(self, function: partial[Any], /, **options: Unpack[JacobianOptions]) -> Callable[..., Any]: ...  # type: ignore[overload-overlap]  # told first
+    @overload
     def __call__(
         self: NamesUnread[...], function: Callable[P, R], /, **options: Unpack[JacobianOptions]
     ) -> BoundJacobianFunction[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
@@ -346,17 +354,17 @@ class Hessian(Jacobian):
         return self._made(step, function)
 
 
-jacfwd = JacFwd()
+jacfwd: JacFwd = JacFwd()
 """`JacFwd` without options: a decorator, and with options the maker of one."""
 
 
-jacrev = JacRev()
+jacrev: JacRev = JacRev()
 """`JacRev` without options: a decorator, and with options the maker of one."""
 
 
-jacobian = jacrev
+jacobian: JacRev = jacrev
 """Another name of `jacrev`, as in JAX."""
 
 
-hessian = Hessian()
+hessian: Hessian = Hessian()
 """`Hessian` without options: a decorator, and with options the maker of one."""

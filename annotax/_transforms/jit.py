@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         JacobianFunction,
         JitOptions,
         Jitted,
+        KeywordsUnread,
         Method,
         Shapes,
         ValueAndGradient,
@@ -216,6 +217,8 @@ class Jit(Transform):
         self, function: JacobianFunction[F, F_co, F_contra, P], /, **options: Unpack[JitOptions]
     ) -> CompiledJacobianFunction[F, F_co, F_contra, P]: ...
     @overload
+    def __call__(self: KeywordsUnread, function: F, /, **options: Unpack[JitOptions]) -> Jitted[F]: ...
+    @overload
     def __call__(self, function: AnyFirst, /, **options: Unpack[JitOptions]) -> Jitted[AnyFirst]: ...
     @overload
     def __call__(self, function: BoundLater, /, **options: Unpack[JitOptions]) -> BoundLater: ...
@@ -277,19 +280,19 @@ class _JitCore:
         max_traces: int | None = None,
     ) -> None:
         self.core = core
-        self.history = History(contract, max_traces)
+        self.history: History = History(contract, max_traces)
         self.contract = contract
         self.given: dict[str, Any] = {"donate_argnums": (), **given}
         self.mesh = mesh
         self.is_placed_inside = is_placed_inside
-        self.partition = Partition(contract)
+        self.partition: Partition = Partition(contract)
         # What leaves the fast road for good: arguments that JAX cannot trace all of, results that it cannot return, and
         # Equinox modules that may hold Python numbers.
-        self.meets_mixed_values = bool(self.partition.paths)
+        self.meets_mixed_values: bool = bool(self.partition.paths)
         self.returns_mixed_values = False
         self.doubts_values = False
         self.reused: tuple[Reuse, ...] = ()
-        self.encoders = {
+        self.encoders: dict[int, Callable[[Any], Any]] = {
             i: encode for i in contract.indices(Static) if (encode := _encoder(contract.parameters[i])) is not None
         }
         as_slots(self, inspect.unwrap(core), contract.names)
@@ -692,5 +695,5 @@ def _encoder(parameter: Parameter) -> Callable[[Any], Any] | None:
     return Constant if has_hint and may_be_unstrict(parameter.hint) else None
 
 
-jit = Jit()
+jit: Jit = Jit()
 """`Jit` without options: a decorator, and with options the maker of one."""

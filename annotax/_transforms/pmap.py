@@ -188,5 +188,5 @@ def _positions_of_leaves(arguments: Sequence[Any], indices: Sequence[int]) -> tu
     return tuple(position for i in indices for position in range(sum(counts[:i]), sum(counts[: i + 1])))
 
 
-pmap = Pmap()
+pmap: Pmap = Pmap()
 """`Pmap` without options: a decorator, and with options the maker of one."""

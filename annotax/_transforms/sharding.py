@@ -277,5 +277,5 @@ def _abstract(mesh: Mesh | AbstractMesh) -> AbstractMesh:
     return mesh.abstract_mesh if isinstance(mesh, Mesh) else mesh
 
 
-shard_map = ShardMap()
+shard_map: ShardMap = ShardMap()
 """`ShardMap` without options: a decorator, and with options the maker of one."""

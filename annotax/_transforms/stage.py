@@ -145,5 +145,5 @@ class MakeJaxpr(Transform):
         return self._made(step, function)
 
 
-make_jaxpr = MakeJaxpr()
+make_jaxpr: MakeJaxpr = MakeJaxpr()
 """`MakeJaxpr` without options: a decorator, and with options the maker of one."""

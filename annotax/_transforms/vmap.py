@@ -184,5 +184,5 @@ class _OutByField(Exception):
     """Raised while mapping: the fields of the result name axes."""
 
 
-vmap = Vmap()
+vmap: Vmap = Vmap()
 """`Vmap` without options: a decorator, and with options the maker of one."""
