@@ -29,6 +29,7 @@ from mypy.nodes import (
     CallExpr,
     ClassDef,
     Context,
+    Decorator,
     DictExpr,
     Expression,
     FuncDef,
@@ -950,17 +951,26 @@ def _decorated(ctx: MethodSigContext) -> FunctionLike:
         return signature
     if all(step.kind in _KEEPING for step in steps) and not _changes_derivative(function, steps):
         _Results(function, ctx, fail).of(steps)
-        return signature
+        if not _is_method(ctx.context):
+            return signature
+        # mypy drops the name `self` of `__matmul__` and its like, so it is not seen to be a method.
+        return signature.copy_modified(arg_types=[hint, *signature.arg_types[1:]], ret_type=hint, variables=[])
     result = _Results(function, ctx, fail).of(steps) if is_right else None
     if "make_jaxpr" in {step.kind for step in steps}:
         return signature
     result = _ANY if result is None or _changes_derivative(function, steps) else result
     exact = function.type.copy_modified(ret_type=TypeAliasType(_face("Derived", ctx.api), [result]))
     returned: Type = exact
-    if steps[0].kind == "jit" and not function.is_method:
+    if steps[0].kind == "jit" and not function.is_method and not _is_method(ctx.context):
         returned = Instance(_face("Jitted", ctx.api), [exact])
     arguments = [hint, *signature.arg_types[1:]]
     return signature.copy_modified(arg_types=arguments, ret_type=returned, variables=[])
+
+
+def _is_method(context: Context) -> bool:
+    """Whether what is decorated is a method."""
+    function = context.func if isinstance(context, Decorator) else context
+    return isinstance(function, FuncDef) and bool(function.info) and not function.is_static
 
 
 def _face(name: str, api: Any) -> Any:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         GradDecorator,
         Gradient,
         GradOptions,
+        KeywordsUnread,
         NamesUnread,
         P,
         R,
@@ -171,11 +172,13 @@ class Grad(_Stated):
         self, function: Callable[P, R], /, *, wrt: Selector | Sequence[Selector], **options: Unpack[GradOptions]
     ) -> Callable[P, Any]: ...
     @overload
-    def __call__(self, function: partial[Any], /, **options: Unpack[GradOptions]) -> Callable[..., Any]: ...  # type: ignore[overload-overlap]  # told first
-    @overload
     def __call__(
         self: NamesUnread[...], function: Callable[P, R], /, **options: Unpack[GradOptions]
     ) -> BoundGradient[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
+    @overload
+    def __call__(
+        self: KeywordsUnread, function: partial[R], /, **options: Unpack[GradOptions]
+    ) -> Callable[..., Any]: ...
     @overload
     def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
         self, function: TakesSelf[S, P, R], /, **options: Unpack[GradOptions]
@@ -287,11 +290,13 @@ class ValueAndGrad(_Stated):
         self, function: Callable[P, R], /, *, wrt: Selector | Sequence[Selector], **options: Unpack[GradOptions]
     ) -> Callable[P, tuple[R, Any]]: ...
     @overload
-    def __call__(self, function: partial[Any], /, **options: Unpack[GradOptions]) -> Callable[..., Any]: ...  # type: ignore[overload-overlap]  # told first
-    @overload
     def __call__(
         self: NamesUnread[...], function: Callable[P, R], /, **options: Unpack[GradOptions]
     ) -> BoundValueAndGradient[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
+    @overload
+    def __call__(
+        self: KeywordsUnread, function: partial[R], /, **options: Unpack[GradOptions]
+    ) -> Callable[..., tuple[R, Any]]: ...
     @overload
     def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
         self, function: TakesSelf[S, P, R], /, **options: Unpack[GradOptions]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         JacobianDecorator,
         JacobianFunction,
         JacobianOptions,
+        KeywordsUnread,
         NamesUnread,
         P,
         R,
@@ -123,11 +124,13 @@ class JacFwd(Jacobian):
         self, function: Callable[P, R], /, *, wrt: Selector | Sequence[Selector], **options: Unpack[JacobianOptions]
     ) -> Callable[P, Any]: ...
     @overload
-    def __call__(self, function: partial[Any], /, **options: Unpack[JacobianOptions]) -> Callable[..., Any]: ...  # type: ignore[overload-overlap]  # told first
-    @overload
     def __call__(
         self: NamesUnread[...], function: Callable[P, R], /, **options: Unpack[JacobianOptions]
     ) -> BoundJacobianFunction[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
+    @overload
+    def __call__(
+        self: KeywordsUnread, function: partial[R], /, **options: Unpack[JacobianOptions]
+    ) -> Callable[..., Any]: ...
     @overload
     def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
         self, function: TakesSelf[S, P, R], /, **options: Unpack[JacobianOptions]
@@ -216,11 +219,13 @@ class JacRev(Jacobian):
         self, function: Callable[P, R], /, *, wrt: Selector | Sequence[Selector], **options: Unpack[GradOptions]
     ) -> Callable[P, Any]: ...
     @overload
-    def __call__(self, function: partial[Any], /, **options: Unpack[GradOptions]) -> Callable[..., Any]: ...  # type: ignore[overload-overlap]  # told first
-    @overload
     def __call__(
         self: NamesUnread[...], function: Callable[P, R], /, **options: Unpack[GradOptions]
     ) -> BoundJacobianFunction[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
+    @overload
+    def __call__(
+        self: KeywordsUnread, function: partial[R], /, **options: Unpack[GradOptions]
+    ) -> Callable[..., Any]: ...
     @overload
     def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
         self, function: TakesSelf[S, P, R], /, **options: Unpack[GradOptions]
@@ -311,11 +316,13 @@ class Hessian(Jacobian):
         self, function: Callable[P, R], /, *, wrt: Selector | Sequence[Selector], **options: Unpack[JacobianOptions]
     ) -> Callable[P, Any]: ...
     @overload
-    def __call__(self, function: partial[Any], /, **options: Unpack[JacobianOptions]) -> Callable[..., Any]: ...  # type: ignore[overload-overlap]  # told first
-    @overload
     def __call__(
         self: NamesUnread[...], function: Callable[P, R], /, **options: Unpack[JacobianOptions]
     ) -> BoundJacobianFunction[Callable[P, R], Callable[P, R], Callable[P, R], P]: ...
+    @overload
+    def __call__(
+        self: KeywordsUnread, function: partial[R], /, **options: Unpack[JacobianOptions]
+    ) -> Callable[..., Any]: ...
     @overload
     def __call__(  # pyright: ignore[reportOverlappingOverload]  # its first name tells
         self, function: TakesSelf[S, P, R], /, **options: Unpack[JacobianOptions]

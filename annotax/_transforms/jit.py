@@ -217,13 +217,13 @@ class Jit(Transform):
         self, function: JacobianFunction[F, F_co, F_contra, P], /, **options: Unpack[JitOptions]
     ) -> CompiledJacobianFunction[F, F_co, F_contra, P]: ...
     @overload
+    def __call__(self, function: Jitted[F], /, **options: Unpack[JitOptions]) -> Jitted[F]: ...  # type: ignore[overload-cannot-match]  # a name tells
+    @overload
     def __call__(self: KeywordsUnread, function: F, /, **options: Unpack[JitOptions]) -> Jitted[F]: ...
     @overload
     def __call__(self, function: AnyFirst, /, **options: Unpack[JitOptions]) -> Jitted[AnyFirst]: ...
     @overload
     def __call__(self, function: BoundLater, /, **options: Unpack[JitOptions]) -> BoundLater: ...
-    @overload
-    def __call__(self, function: Jitted[F], /, **options: Unpack[JitOptions]) -> Jitted[F]: ...  # type: ignore[overload-cannot-match]  # a name tells
     @overload
     def __call__(self, function: F, /, **options: Unpack[JitOptions]) -> Jitted[F]: ...  # type: ignore[overload-cannot-match]  # a name tells
     @overload

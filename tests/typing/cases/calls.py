@@ -75,7 +75,7 @@ jit(power, static="n")(x)  # error
 jit(power, statics="n")  # error: mypy, plugin, pyright, pyrefly
 jit(max_traces="a")  # error
 jit(1)  # error
-reveal_type(jit(lambda a: x + a)(x))  # type: Any # error: pyrefly # BUG
+reveal_type(jit(lambda a: x + a)(x))  # type: Any
 
 # --- transforms that keep the type of the function -------------------------------------------------------------------
 
@@ -447,10 +447,10 @@ reveal_type(vmap(Scale())(x))  # type: Array
 reveal_type(jit(jnp.sin)(x))  # type: Array
 reveal_type(jit(functools.partial(product, x))(x))  # type: Array
 jit(functools.partial(product, x))("a")  # error
-reveal_type(grad(functools.partial(product, x))(x))  # type: Any; pyright, ty: Array # error: pyrefly # BUG
+reveal_type(grad(functools.partial(product, x))(x))  # type: Any; pyright, ty: Array
 reveal_type(
     value_and_grad(functools.partial(product, b=x))(x),
-)  # type: tuple[Array, Any]; ty: tuple[Array, Array] # error: pyrefly # BUG
+)  # type: tuple[Array, Any]; ty: tuple[Array, Array]
 reveal_type(jit(jit(energy))(x))  # type: Array
 reveal_type(jit()(energy)(x, n=3))  # type: Array
 reveal_type(grad()(energy)(x, n=3))  # type: Any; plugin: Array

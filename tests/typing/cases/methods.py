@@ -219,7 +219,7 @@ reveal_type(model.jitted_loss(x, n=3))  # type: tuple[Array, Any]; plugin: tuple
 model.jitted_loss(x, 3)  # error
 model.jitted_loss("a")  # error
 reveal_type(Model.jitted_loss(model, x))  # type: tuple[Array, Any]; plugin: tuple[Array, Model]
-reveal_type(model.stacked(x, n=3))  # type: Any; plugin: Model
+reveal_type(model.stacked(x, n=3))  # type: Any; plugin: Model # error: pyrefly # BUG
 model.stacked(x, 3)  # error
 reveal_type(model.slopes(x, n=3))  # type: Any; plugin: Model
 model.slopes(x, 3)  # error
@@ -278,7 +278,7 @@ Model.loss_of_class(x, 3)  # error
 class Trainer:
     """A class that is no pytree, and keeps compiled functions."""
 
-    double = staticmethod(jit(lambda x: 2 * x))  # error: pyrefly # BUG
+    double = staticmethod(jit(lambda x: 2 * x))
 
     def __init__(self) -> None:
         self.compiled = jit(self.plain)

@@ -94,5 +94,5 @@ annotax.explain(1)  # error
 print(annotax.explain(loss).row)  # error
 annotax.set_typechecker(None)
 annotax.set_typechecker(1)  # error
-annotax.vectorize(energy)  # BUG
+annotax.vectorize(energy)  # error
 reveal_type(annotax.__version__)  # type: str; ty: Literal["0.1.0"]
