@@ -346,7 +346,7 @@ def _slot_check(parameter: Parameter, checker: TypeChecker) -> Check | None:
         (hint,) = get_args(hint)
         return make_check(hint, checker, traced=True)
     if getattr(hint, "__unpacked__", False):  # *args: *tuple[float, int]
-        return make_check(tuple[get_args(hint)], checker, traced=True)  # type: ignore[misc]
+        return make_check(tuple[get_args(hint)], checker, traced=True)  # type: ignore[misc]  # a type made at run time
     if parameter.kind is SignatureParameter.VAR_POSITIONAL:
         hint = types.GenericAlias(tuple, (_known(hint), ...))
     elif parameter.kind is SignatureParameter.VAR_KEYWORD:

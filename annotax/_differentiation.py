@@ -346,8 +346,8 @@ class Differentiated:
             return self.value_first(*merged)
 
         # Without these JAX looks for a signature, which takes longer than all the rest.
-        chosen.__wrapped__ = self.value_first  # type: ignore[attr-defined]
-        chosen.__signature__ = self.signature  # type: ignore[attr-defined]
+        chosen.__wrapped__ = self.value_first  # type: ignore[attr-defined]  # of a function
+        chosen.__signature__ = self.signature  # type: ignore[attr-defined]  # of a function
         return chosen
 
     def laid_out(self, gradient: Any, slots: Sequence[Any]) -> Any:

@@ -289,7 +289,7 @@ def _with_defaults(function: types.FunctionType, callee: Callee) -> types.Functi
                 setattr(function, attribute, value)
     if isinstance(original, types.FunctionType):
         function.__dict__.update({k: v for k, v in vars(original).items() if k not in (MEMO, PIPELINE)})
-    function.__wrapped__ = original  # type: ignore[attr-defined]
+    function.__wrapped__ = original  # type: ignore[attr-defined]  # of a function
     return function
 
 

@@ -152,9 +152,9 @@ def _check_when_made(cls: type) -> None:
 
     setattr(__post_init__, _USER, user)
     if user is not None:
-        __post_init__.__wrapped__ = user  # type: ignore[attr-defined]
+        __post_init__.__wrapped__ = user  # type: ignore[attr-defined]  # of a function
     __post_init__.__qualname__ = f"{cls.__qualname__}.__post_init__"
-    cls.__post_init__ = __post_init__  # type: ignore[attr-defined]
+    cls.__post_init__ = __post_init__  # type: ignore[attr-defined]  # of a class not seen
 
 
 def _follow(cls: type, made: type) -> None:

@@ -168,9 +168,9 @@ def _source(function: Any) -> str:
 
 def _read(function: Any, *, follow_wrapped: bool = True) -> Signature:
     if sys.version_info >= (3, 14):  # names that are not defined yet must not raise (PEP 649)
-        from annotationlib import Format  # pyright: ignore
+        from annotationlib import Format  # pyright: ignore  # Python 3.14
 
-        return inspect.signature(  # pyright: ignore
+        return inspect.signature(  # pyright: ignore  # Python 3.14
             function, follow_wrapped=follow_wrapped, annotation_format=Format.FORWARDREF
         )
     return inspect.signature(function, follow_wrapped=follow_wrapped)

@@ -111,7 +111,7 @@ class History:
         Raises:
             TraceError: If there have been as many traces as may be.
         """
-        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]
+        if jax.config.jax_disable_jit:  # type: ignore[attr-defined]  # JAX makes its settings at run time
             return None
         signature = signature_of(self.contract, slots)
         with self._lock:

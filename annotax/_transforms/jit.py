@@ -298,7 +298,7 @@ class _JitCore:
         as_slots(self, inspect.unwrap(core), contract.names)
         compiled = jax.jit(self._refusing(self._decoded), **self.given)
         # A PjitFunction would pickle what was compiled, and with it everything that it refers to.
-        compiled.__reduce_ex__ = lambda protocol: (unpickled_entry, ())  # type: ignore[method-assign]
+        compiled.__reduce_ex__ = lambda protocol: (unpickled_entry, ())  # type: ignore[method-assign]  # on the object
         self.compiled: Any = compiled
         self.entry: Any = compiled
         if self.encoders:

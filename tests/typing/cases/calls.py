@@ -413,12 +413,12 @@ list(map(grad(energy), ["a"]))  # error
 reveal_type(jax.vmap(batched)(x))  # type: Array
 reveal_type(jit(jax.vmap(energy))(x))  # type: Array
 apply_to_text(grad(energy))  # error
-timed(grad(energy), x, n=3)  # error: pyrefly # BUG
+timed(grad(energy), x, n=3)  # error: pyrefly
 timed(grad(energy), x, 3)  # error
-timed(grad(power), x, y=x, n=3)  # error: mypy, pyrefly # BUG
+timed(grad(power), x, y=x, n=3)  # error: mypy, pyrefly
 timed(grad(power), x, y="a")  # error
 timed(loss, x, x, n=3)
-timed(loss, x, x, 3)  # error: mypy, plugin, pyright, ty # BUG
+timed(loss, x, x, 3)  # error: mypy, plugin, pyright, ty
 
 
 def from_jitted(functions: Iterable[Callable[[Array], Array]]) -> Callable[[Array], Array]:
@@ -474,8 +474,8 @@ def run(layer: Layer, x: Array) -> Array:
 
 
 # row: a compiled function passed as a protocol with `__call__`
-run(batched, x)  # error: pyright # BUG
-run(clip_many, x)  # error: pyright # BUG
+run(batched, x)  # error: pyright
+run(clip_many, x)  # error: pyright
 run(vmap(batched), x)
 run(grad(batched), x)
 run(step, x)  # error

@@ -185,11 +185,11 @@ reveal_type(Model.__call__(model, x))  # type: Array
 reveal_type(model.with_options(x, 3))  # type: Array
 model.with_options(x, "a")  # error
 reveal_type(model.step)  # type: (x: Array, *, n: int = ...) -> tuple[Model, Array]
-reveal_type(model @ x)  # type: Array; mypy: Any # error: mypy # BUG
+reveal_type(model @ x)  # type: Array; mypy: Any # error: mypy
 print(model @ "a")  # error
-reveal_type(model[0])  # type: Array # error: mypy # BUG
+reveal_type(model[0])  # type: Array # error: mypy
 print(model["a"])  # error
-reveal_type(model + model)  # type: Model # error: mypy # BUG
+reveal_type(model + model)  # type: Model # error: mypy
 print(model + "a")  # error
 reveal_type(model.norm)  # type: Array
 reveal_type(jit(model.block)(x, n=3))  # type: Array
@@ -219,7 +219,7 @@ reveal_type(model.jitted_loss(x, n=3))  # type: tuple[Array, Any]; plugin: tuple
 model.jitted_loss(x, 3)  # error
 model.jitted_loss("a")  # error
 reveal_type(Model.jitted_loss(model, x))  # type: tuple[Array, Any]; plugin: tuple[Array, Model]
-reveal_type(model.stacked(x, n=3))  # type: Any; plugin: Model # error: pyrefly # BUG
+reveal_type(model.stacked(x, n=3))  # type: Any; plugin: Model # error: pyrefly
 model.stacked(x, 3)  # error
 reveal_type(model.slopes(x, n=3))  # type: Any; plugin: Model
 model.slopes(x, 3)  # error
@@ -267,7 +267,7 @@ reveal_type(model.slope_inside(x, n=3))  # type: Any; plugin: Array
 reveal_type(Model.slope_inside(x, n=3))  # type: Any; plugin: Array
 model.slope_inside(x, 3)  # error
 reveal_type(Model.slope_outside(x, n=3))  # type: Any; plugin: Array
-reveal_type(model.slope_outside(x, n=3))  # type: Any; plugin: Array # error: ty # BUG
+reveal_type(model.slope_outside(x, n=3))  # type: Any; plugin: Array # error: ty
 model.slope_outside(x, 3)  # error
 reveal_type(Model.loss_of_class(x, n=3))  # type: tuple[Array, Any]; plugin: tuple[Array, Array]
 Model.loss_of_class(x, 3)  # error

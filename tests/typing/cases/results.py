@@ -197,7 +197,7 @@ reveal_type(grad(of_floats)({"a": 1.0}))  # type: Any; plugin: dict[str, Array]
 reveal_type(value_and_grad(of_floats)({"a": 1.0}))  # type: tuple[float, Any]; plugin: tuple[float, dict[str, Array]]
 reveal_type(
     grad(of_nested_floats)((1.0, [1.0])),
-)  # type: tuple[float, list[float]]; plugin: tuple[Array, list[Array]] # BUG
+)  # type: tuple[float, list[float]]; plugin: tuple[Array, list[Array]]
 reveal_type(grad(of_maybe_float)(1.0))  # type: Any; plugin: Array | None
 reveal_type(grad(of_array_or_float)(1.0))  # type: Any; plugin: Array
 
@@ -280,10 +280,10 @@ reveal_type(grad(with_diff)(x, x, x))  # type: Any; plugin: Array
 reveal_type(value_and_grad(with_diff)(x, x, x))  # type: tuple[Array, Any]; plugin: tuple[Array, Array]
 reveal_type(grad(with_excluded)(x, 1, True, "a", "b", jnp.sin))  # type: Any; plugin: Array
 reveal_type(grad(with_keyword)(x, b=x))  # type: Any; plugin: tuple[Array, Array]
-reveal_type(grad(with_keyword_default)(x))  # type: Array; mypy: Any; plugin: tuple[Array, Array] # BUG
+reveal_type(grad(with_keyword_default)(x))  # type: Array; mypy: Any; plugin: tuple[Array, Array]
 reveal_type(
     value_and_grad(with_keyword_default)(x),
-)  # type: tuple[Array, Array]; mypy: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, Array]] # BUG
+)  # type: tuple[Array, Array]; mypy: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, Array]]
 reveal_type(grad(with_other_default)(x))  # type: Any; plugin: tuple[Array, Array]
 reveal_type(grad(with_no_diff_default)(x))  # type: Array; mypy: Any
 reveal_type(grad(with_named)(x, a=x))  # type: Any; plugin: tuple[Array, dict[str, Array]]
@@ -292,7 +292,7 @@ reveal_type(
 )  # type: tuple[Any, Any]; mypy: tuple[Array, Any]; plugin: tuple[Array, tuple[Array, dict[str, Array]]]
 reveal_type(grad(with_any_named)(x, a=x))  # type: Any; plugin: tuple[Array, dict[str, Any]]
 reveal_type(annotax.jacfwd(with_named)(x, a=x))  # type: Any; plugin: tuple[Array, dict[str, Array]]
-reveal_type(annotax.jacfwd(with_keyword_default)(x, b=x))  # type: Array; mypy: Any; plugin: tuple[Array, Array] # BUG
+reveal_type(annotax.jacfwd(with_keyword_default)(x, b=x))  # type: Array; mypy: Any; plugin: tuple[Array, Array]
 reveal_type(grad(with_rest)(x, x, a=x))  # type: Any; plugin: tuple[Array, tuple[Array, ...], dict[str, Array]]
 reveal_type(
     value_and_grad(with_rest)(x),
@@ -352,7 +352,7 @@ reveal_type(grad(tuple_of_one)(x))  # type: tuple[Array, str]
 reveal_type(transform(jit, grad)(aux_of_one)(params))  # type: tuple[Params, dict[str, Array]]
 
 
-reveal_type(grad[Array](aux_first)(x))  # type: tuple[Array, Array]; plugin: tuple[Array, dict[str, Array]] # BUG
+reveal_type(grad[Array](aux_first)(x))  # type: tuple[Array, Any]; plugin: tuple[Array, dict[str, Array]]
 
 
 def has_aux(w: Array) -> tuple[Array, str]:
