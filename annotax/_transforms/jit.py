@@ -589,6 +589,7 @@ class Stages(Generic[P, R]):
     """A compiled function or bound method, called as itself, with what `jit` offers besides; see `jitted`."""
 
     def __init__(self, function: Callable[P, R]) -> None:
+        functools.update_wrapper(self, function, updated=())
         self._function = function
         self._face: Any = getattr(function, "__func__", function)
         self._bound = (cast("Any", function).__self__,) if self._face is not function else ()
