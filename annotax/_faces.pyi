@@ -698,11 +698,32 @@ class StatedGrad(Transform, Generic[G]):
     @property
     def _compiled_decorator(self) -> StatedGrad[G]: ...
     @overload
-    def __call__(self, function: Callable[P, tuple[Array | float, Y]], /) -> Callable[P, tuple[G, Y]]: ...
+    def __call__(
+        self,
+        function: Callable[P, tuple[Array | float, Y]],
+        /,
+        *,
+        wrt: Selector | Sequence[Selector] | None = ...,
+        **options: Unpack[GradOptions],
+    ) -> Callable[P, tuple[G, Y]]: ...
     @overload
-    def __call__(self, function: Callable[P, tuple[Any, ...]], /) -> Callable[P, tuple[G, Any]]: ...
+    def __call__(
+        self,
+        function: Callable[P, tuple[Any, ...]],
+        /,
+        *,
+        wrt: Selector | Sequence[Selector] | None = ...,
+        **options: Unpack[GradOptions],
+    ) -> Callable[P, tuple[G, Any]]: ...
     @overload
-    def __call__(self, function: Callable[P, Any], /) -> Callable[P, G]: ...
+    def __call__(
+        self,
+        function: Callable[P, Any],
+        /,
+        *,
+        wrt: Selector | Sequence[Selector] | None = ...,
+        **options: Unpack[GradOptions],
+    ) -> Callable[P, G]: ...
     @overload
     def __call__(
         self, /, *, wrt: Selector | Sequence[Selector] | None = ..., **options: Unpack[GradOptions]
@@ -716,7 +737,14 @@ class StatedValueAndGrad(Transform, Generic[G]):
     @property
     def _compiled_decorator(self) -> StatedValueAndGrad[G]: ...
     @overload
-    def __call__(self, function: Callable[P, R], /) -> Callable[P, tuple[R, G]]: ...
+    def __call__(
+        self,
+        function: Callable[P, R],
+        /,
+        *,
+        wrt: Selector | Sequence[Selector] | None = ...,
+        **options: Unpack[GradOptions],
+    ) -> Callable[P, tuple[R, G]]: ...
     @overload
     def __call__(
         self, /, *, wrt: Selector | Sequence[Selector] | None = ..., **options: Unpack[GradOptions]
@@ -725,14 +753,29 @@ class StatedValueAndGrad(Transform, Generic[G]):
 class SelectedGrad(Transform):
     """`grad(wrt=...)`: what is selected is not seen."""
 
+    def __getitem__(self, stated: type[G], /) -> StatedGrad[G]: ...
     @property
     def _decorator(self) -> SelectedGrad: ...
     @property
     def _compiled_decorator(self) -> SelectedGrad: ...
     @overload
-    def __call__(self, function: Callable[P, tuple[Array | float, Y]], /) -> Callable[P, tuple[Any, Y]]: ...
+    def __call__(
+        self,
+        function: Callable[P, tuple[Array | float, Y]],
+        /,
+        *,
+        wrt: Selector | Sequence[Selector] | None = ...,
+        **options: Unpack[GradOptions],
+    ) -> Callable[P, tuple[Any, Y]]: ...
     @overload
-    def __call__(self, function: Callable[P, Any], /) -> Callable[P, Any]: ...
+    def __call__(
+        self,
+        function: Callable[P, Any],
+        /,
+        *,
+        wrt: Selector | Sequence[Selector] | None = ...,
+        **options: Unpack[GradOptions],
+    ) -> Callable[P, Any]: ...
 
 class SelectedJacobian(Transform):
     """`jacfwd(wrt=...)` and its like."""
@@ -745,11 +788,19 @@ class SelectedJacobian(Transform):
 class SelectedValueAndGrad(Transform):
     """`value_and_grad(wrt=...)`."""
 
+    def __getitem__(self, stated: type[G], /) -> StatedValueAndGrad[G]: ...
     @property
     def _decorator(self) -> SelectedValueAndGrad: ...
     @property
     def _compiled_decorator(self) -> SelectedValueAndGrad: ...
-    def __call__(self, function: Callable[P, R], /) -> Callable[P, tuple[R, Any]]: ...
+    def __call__(
+        self,
+        function: Callable[P, R],
+        /,
+        *,
+        wrt: Selector | Sequence[Selector] | None = ...,
+        **options: Unpack[GradOptions],
+    ) -> Callable[P, tuple[R, Any]]: ...
 
 class JaxprDecorator:
     """Of `make_jaxpr`."""
