@@ -340,11 +340,9 @@ def _nested_marker(hint: ProperType) -> str | None:
     """A marker somewhere inside a type."""
     for part in _parts(hint):
         inner, markers = _taken_apart(part)
-        found = next((marker for marker in markers if marker not in ("Integers", "Derived")), None) or _nested_marker(
-            inner
-        )
-        if found is not None:
-            return found
+        for marker in (*markers, _nested_marker(inner)):
+            if marker not in (None, "Integers", "Derived"):
+                return marker
     return None
 
 
@@ -385,7 +383,8 @@ def _never_differentiated(hint: Type) -> bool:
     if isinstance(bare, (UnionType, TupleType)):
         parts = [part for part in bare.items if not isinstance(get_proper_type(part), NoneType)]
         return bool(parts) and all(map(_never_differentiated, parts))
-    if isinstance(bare, Instance) and bare.type.fullname in _CONTAINERS:
+    # What is hinted a `Sequence` is looked at in each call alone.
+    if isinstance(bare, Instance) and bare.type.fullname in _CONTAINERS - {"typing.Sequence"}:
         return _never_differentiated(bare.args[-1])
     return _is_any_of(bare, _INTEGRAL)
 
@@ -400,11 +399,8 @@ def _gradient_of(hint: Type, array: Type, *, is_alone: bool = False) -> Type:
     """
     bare = _taken_apart(hint)[0]
     if is_alone and isinstance(bare, UnionType):
-        bare = get_proper_type(
-            UnionType.make_union(
-                [part for part in flatten_nested_unions(bare.items) if not _never_differentiated(part)]
-            )
-        )
+        parts = [part for part in flatten_nested_unions(bare.items) if not _never_differentiated(part)]
+        bare = get_proper_type(UnionType.make_union(parts))
     if _never_differentiated(hint):
         return NoneType() if not _is_container(bare) else _mapped(bare, lambda part: _gradient_of(part, array))
     return array if _is_any_of(bare, _NUMBERS) else _mapped(bare, lambda part: _gradient_of(part, array))
@@ -841,8 +837,6 @@ class _Results:
             if not has_aux:
                 return result, None
             return (parts[0], _taken_apart(parts[1])[0]) if len(parts) == 2 else None
-        if isinstance(bare, AnyType):
-            return result, None
         if not marked:
             return result, None
         if len(marked) != len(parts) - 1:

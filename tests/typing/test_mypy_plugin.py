@@ -95,12 +95,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def project(tmp_path: Path, cache: Path) -> Project:
+def project(tmp_path: Path, cache: Path) -> Iterator[Project]:
     """An empty project with annotax in its cache."""
-    return Project(tmp_path, cache)
+    yield Project(tmp_path, cache)
+    shutil.rmtree(tmp_path / ".mypy_cache", ignore_errors=True)
 
 
-LIBRARY = '''
+LIBRARY = """
 from typing import Annotated, Any, Generic, TypeVar
 
 from jax import Array
@@ -172,7 +173,7 @@ def contradicting(w: Array, x: Annotated[int, Static, Diff]) -> Array:
 
 my_grad = grad(wrt="w")
 pipeline = transform(jit(static="n"), vmap, grad)
-'''
+"""
 
 IMPORTER = """
 from typing import reveal_type
@@ -216,3 +217,252 @@ grad(wrt="z")(lib.two)  # error: plugin "names no parameter: 'z'"
 def written(project: Project, library: str = "lib") -> None:
     """Write the library and a module that imports it."""
     project.write(lib=LIBRARY, app=IMPORTER.replace("{library}", library))
+
+
+# --- one answer, however mypy comes to it -----------------------------------------------------------------------------
+
+
+def test_importers_see_the_markers_with_a_cache_and_without(project: Project) -> None:
+    written(project)
+    project.check("app", "lib")
+    project.check("app", "lib")
+    project.check("app")
+    project.write(app=IMPORTER.replace("{library}", "lib") + "\n\nprint(model)\n")
+    project.check("app")
+    project.write(lib=LIBRARY + "\n\n# A remark.\n")
+    project.check("app")
+
+
+def test_importers_see_a_library_that_was_checked_alone(project: Project) -> None:
+    written(project)
+    project.check("lib")
+    project.check("app")
+
+
+def test_importers_see_through_a_module_in_between(project: Project) -> None:
+    project.write(
+        lib=LIBRARY,
+        between="from lib import *\n",
+        again="""
+            from between import (Box, Model, aliased, annotated, compiled, contradicting, decorated, generic, my_grad,
+                                 pipeline, plain, two, with_aux)
+
+            __all__ = ["Box", "Model", "aliased", "annotated", "compiled", "contradicting", "decorated", "generic",
+                       "my_grad", "pipeline", "plain", "two", "with_aux"]
+        """,
+        app=IMPORTER.replace("{library}", "again"),
+    )
+    project.check("app")
+    project.write(app=IMPORTER.replace("{library}", "between"))
+    project.check("app")
+
+
+CHANGING = """
+from jax import Array
+
+from annotax import NoDiff, grad
+
+
+def f(w: Array, x: {hint}) -> Array:
+    return w * x
+
+
+def g(w: Array, x: Array) -> Array:
+    return w * x
+
+
+step = grad(wrt={wrt})
+"""
+
+FOLLOWING = """
+from typing import reveal_type
+
+from jax import Array, numpy as jnp
+
+from annotax import grad
+from lib import f, g, step
+
+a: Array = jnp.array(1.0)
+reveal_type(grad(f)(a, a))  # type: {of_f}
+reveal_type(step(g)(a, a))  # type: {of_g}
+"""
+
+BEFORE = {"lib": CHANGING.format(hint="NoDiff[Array]", wrt='"w"'), "app": FOLLOWING.format(of_f="Array", of_g="Array")}
+AFTER = {
+    "lib": CHANGING.format(hint="Array", wrt='("w", "x")'),
+    "app": FOLLOWING.format(of_f="tuple[Array, Array]", of_g="tuple[Array, Array]"),
+}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--follow-imports=silent",),
+        ("--cache-fine-grained",),
+        ("--no-sqlite-cache",),
+        ("--sqlite-cache",),
+        ("--no-fixed-format-cache",),
+        ("--num-workers=2",),
+    ],
+    ids=lambda options: " ".join(options) or "as it is",
+)
+def test_importers_follow_markers_and_options_that_change(project: Project, options: tuple[str, ...]) -> None:
+    project.write(**BEFORE)
+    project.check("app", options=options)
+    expected = project.reports("app", options=options)
+    project.write(lib=AFTER["lib"])
+    assert project.reports("app", options=options) != expected
+    project.write(app=AFTER["app"])
+    project.check("app", options=options)
+    project.write(**BEFORE)
+    project.check("app", options=options)
+    assert project.reports("app", options=options) == expected
+
+
+def test_the_daemon_follows_markers_that_change(project: Project) -> None:
+    def check() -> None:
+        arguments = [f"--python-executable={sys.executable}", "--show-traceback", "--no-error-summary"]
+        printed = project.run("dmypy", *status, "run", "--", *arguments, *project.paths("app", "lib"))
+        reports: list[Report] = []
+        for path, line, kind, text in re.findall(r"^(.+?):(\d+): (note|error): (.*)$", printed, re.MULTILINE):
+            revealed = re.fullmatch(r'Revealed type is "(.*)"', text)
+            if revealed:
+                reports.append(Report(Path(path).name, int(line), "type", normal(revealed[1])))
+            elif kind == "error":
+                reports.append(Report(Path(path).name, int(line), "error", text))
+        project.compare(reports, "app", "lib")
+
+    status = ("--status-file", str(project.folder / "daemon.json"))
+    project.write(**BEFORE)
+    try:
+        check()
+        project.write(app=BEFORE["app"] + "\n\nreveal_type(step(f)(a, a))  # type: Array\n")
+        check()
+        project.write(**AFTER)
+        check()
+        project.write(**BEFORE)
+        check()
+    finally:
+        project.run("dmypy", *status, "stop")
+
+
+# --- all kinds of code ------------------------------------------------------------------------------------------------
+
+HEAD = """
+from typing import reveal_type
+
+from jax import Array, numpy as jnp
+
+import annotax
+from annotax import grad, jit, transform, vmap
+
+a: Array = jnp.array(1.0)
+"""
+
+
+def test_markers_are_seen_however_they_are_written(project: Project) -> None:
+    project.write(
+        future="""
+            from __future__ import annotations
+
+            from typing import TYPE_CHECKING, Annotated, reveal_type
+
+            from jax import Array, numpy as jnp
+
+            if TYPE_CHECKING:
+                from annotax import NoDiff
+                from other import later
+            from annotax import grad
+
+            a: Array = jnp.array(1.0)
+
+            def f(w: Array, x: NoDiff[Array], y: Annotated[Array, NoDiff]) -> Array:
+                return w
+
+            reveal_type(grad(f)(a, a, a))  # type: Array
+            reveal_type(grad(later)(a, a))  # type: Array
+        """,
+        other="""
+            from typing import Annotated
+
+            from jax import Array
+
+            from annotax import NoDiff as Frozen
+            import annotax as ax
+            from future import f
+
+            Kept = Annotated[Array, ax.NoDiff]
+
+            def later(w: Array, x: "Kept") -> Array:
+                return ax.grad(f)(w, x, x)
+
+            def renamed(w: Array, x: "Frozen[Array]", y: "ax.NoDiff[Array]") -> Array:
+                return w
+
+            def quoted(w: Array, x: Annotated["Array", ax.NoDiff], y: "Annotated[Array, Frozen]") -> Array:
+                return w
+        """,
+        stub="# The stub beside this module is read.\n",
+        stub_pyi="""
+            from jax import Array
+            from annotax import NoDiff, grad
+
+            def f(w: Array, x: NoDiff[Array]) -> Array: ...
+            class C:
+                def loss(self, w: Array, x: NoDiff[Array]) -> Array: ...
+        """,
+        app=HEAD
+        + """
+import other, stub
+
+reveal_type(grad(other.later)(a, a))  # type: Array
+reveal_type(grad(other.renamed)(a, a, a))  # type: Array
+reveal_type(grad(other.quoted)(a, a, a))  # type: Array
+reveal_type(grad(stub.f)(a, a))  # type: Array
+reveal_type(grad(stub.C().loss)(a, a))  # type: Array
+reveal_type(annotax.grad(stub.f)(a, a))  # type: Array
+""",
+    )
+    project.check("app", "future", "other")
+    project.check("app", "future", "other")
+    project.check("other")
+
+
+@pytest.mark.parametrize("version", ["3.12", "3.13"])
+def test_markers_are_seen_in_the_syntax_of_newer_pythons(tmp_path: Path, version: str) -> None:
+    project = Project(tmp_path)
+    project.write(lib=NEWER_LIBRARY, app=NEWER)
+    project.check(options=(f"--python-version={version}",))
+    shutil.rmtree(tmp_path / ".mypy_cache", ignore_errors=True)
+
+
+NEWER_LIBRARY = """
+from typing import Annotated
+
+from jax import Array
+
+from annotax import NoDiff
+
+type Frozen = Annotated[Array, NoDiff]
+type Of[T] = NoDiff[T]
+"""
+
+NEWER = (
+    HEAD
+    + """
+from lib import Frozen, Of
+
+
+def of_statement(w: Array, x: Frozen, y: Of[Array]) -> Array:
+    return w
+
+
+def generic[T](w: T, x: Frozen) -> Array:
+    return x
+
+
+reveal_type(grad(of_statement)(a, a, a))  # type: Array
+reveal_type(grad(generic)((a, a), a))  # type: tuple[Array, Array]
+"""
+)
