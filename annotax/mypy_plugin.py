@@ -50,6 +50,7 @@ from mypy.nodes import (
     StrExpr,
     TupleExpr,
     TypeAlias,
+    TypeAliasStmt,
     TypeInfo,
     UnaryExpr,
 )
@@ -215,6 +216,8 @@ class _Aliases:
         for statement in statements:
             if isinstance(statement, AssignmentStmt):
                 self.rewrite(statement.rvalue)
+            elif isinstance(statement, TypeAliasStmt):
+                self.rewrite(statement.value.expr())
             elif isinstance(statement, ClassDef):
                 self.rewrite_in(statement.defs.body)
             elif isinstance(statement, FuncDef):
@@ -321,7 +324,7 @@ def _taken_apart(hint: Type) -> tuple[ProperType, tuple[str, ...]]:
             markers.append(name)
             hint = hint.args[0]
         elif hint.is_recursive:
-            break
+            return _ANY, tuple(markers)  # it has no end
         else:
             hint = hint._expand_once()  # pyright: ignore[reportPrivateUsage]  # one alias alone
     return get_proper_type(hint), tuple(markers)
@@ -365,12 +368,12 @@ def _is_array(hint: ProperType) -> bool:
 
 def _never_traced(hint: ProperType) -> bool:
     if isinstance(hint, UnionType):
-        parts = [part for part in map(get_proper_type, hint.items) if not isinstance(part, NoneType)]
+        parts = [part for part, _ in map(_taken_apart, hint.items) if not isinstance(part, NoneType)]
         return bool(parts) and all(map(_never_traced, parts))
     if isinstance(hint, TupleType):
-        return bool(hint.items) and all(_never_traced(get_proper_type(part)) for part in hint.items)
+        return bool(hint.items) and all(_never_traced(_taken_apart(part)[0]) for part in hint.items)
     if isinstance(hint, Instance) and hint.type.fullname == "builtins.tuple":
-        return _never_traced(get_proper_type(hint.args[0]))
+        return _never_traced(_taken_apart(hint.args[0])[0])
     if isinstance(hint, (LiteralType, FunctionLike, TypeType)):
         return True
     return _is_any_of(hint, _CONSTANT)
@@ -381,7 +384,7 @@ def _never_differentiated(hint: Type) -> bool:
     if "Integers" in markers or _never_traced(bare):
         return True
     if isinstance(bare, (UnionType, TupleType)):
-        parts = [part for part in bare.items if not isinstance(get_proper_type(part), NoneType)]
+        parts = [part for part in bare.items if not isinstance(_taken_apart(part)[0], NoneType)]
         return bool(parts) and all(map(_never_differentiated, parts))
     # What is hinted a `Sequence` is looked at in each call alone.
     if isinstance(bare, Instance) and bare.type.fullname in _CONTAINERS - {"typing.Sequence"}:
@@ -419,7 +422,7 @@ def _fallback(hint: ProperType) -> ProperType:
 def _mapped(hint: ProperType, change: Callable[[Type], Type]) -> Type:
     """A container with its parts changed, any other type as it is."""
     if isinstance(hint, UnionType):
-        parts = [part if isinstance(get_proper_type(part), NoneType) else change(part) for part in hint.items]
+        parts = [part if isinstance(_taken_apart(part)[0], NoneType) else change(part) for part in hint.items]
         return UnionType.make_union(list(dict.fromkeys(parts)))
     if isinstance(hint, TupleType):
         if hint.partial_fallback.type.fullname != "builtins.tuple":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
@@ -23,9 +22,6 @@ CONFIGURATION = "[mypy]\nstrict = True\nplugins = annotax.mypy_plugin\n"
 
 pytestmark = [
     pytest.mark.skipif(not (PROGRAMS / "mypy").exists(), reason="not installed: pip install -e '.[typing]'"),
-    pytest.mark.skipif(
-        importlib.util.find_spec("annotax.mypy_plugin") is None, reason="there is no annotax.mypy_plugin"
-    ),
 ]
 
 
@@ -300,9 +296,7 @@ AFTER = {
         (),
         ("--follow-imports=silent",),
         ("--cache-fine-grained",),
-        ("--no-sqlite-cache",),
         ("--sqlite-cache",),
-        ("--no-fixed-format-cache",),
         ("--num-workers=2",),
     ],
     ids=lambda options: " ".join(options) or "as it is",
@@ -429,11 +423,12 @@ reveal_type(annotax.grad(stub.f)(a, a))  # type: Array
     project.check("other")
 
 
-@pytest.mark.parametrize("version", ["3.12", "3.13"])
-def test_markers_are_seen_in_the_syntax_of_newer_pythons(tmp_path: Path, version: str) -> None:
-    project = Project(tmp_path)
+def test_markers_are_seen_in_the_syntax_of_newer_pythons(tmp_path: Path) -> None:
+    project = Project(tmp_path)  # another version has another cache
     project.write(lib=NEWER_LIBRARY, app=NEWER)
-    project.check(options=(f"--python-version={version}",))
+    reports = project.reports(options=("--python-version=3.13",))
+    assert [report for report in reports if report.file == "lib.py"] == []
+    project.compare(reports, "app")
     shutil.rmtree(tmp_path / ".mypy_cache", ignore_errors=True)
 
 
@@ -446,23 +441,180 @@ from annotax import NoDiff
 
 type Frozen = Annotated[Array, NoDiff]
 type Of[T] = NoDiff[T]
-"""
-
-NEWER = (
-    HEAD
-    + """
-from lib import Frozen, Of
 
 
 def of_statement(w: Array, x: Frozen, y: Of[Array]) -> Array:
     return w
 
 
-def generic[T](w: T, x: Frozen) -> Array:
+def generic[T](w: T, x: NoDiff[Array]) -> Array:
     return x
+"""
 
+NEWER = (
+    HEAD
+    + """
+from lib import generic, of_statement
 
 reveal_type(grad(of_statement)(a, a, a))  # type: Array
 reveal_type(grad(generic)((a, a), a))  # type: tuple[Array, Array]
 """
 )
+
+
+def test_no_code_makes_it_crash(project: Project) -> None:
+    project.write(odd=ODD)
+    project.reports("odd")
+    project.reports("odd", options=("--python-version=3.13", "--check-untyped-defs"))
+    reports = project.reports("odd")
+    assert [report.text for report in reports if report.kind == "type"] == REVEALED
+
+
+ODD = (
+    HEAD
+    + """
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Annotated, Any, ParamSpec, TypedDict, TypeVar, TypeVarTuple, Unpack, cast, no_type_check, overload
+
+from annotax import Aux, NoDiff, Static, value_and_grad
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Ts = TypeVarTuple("Ts")
+Tree = dict[str, "Tree"] | NoDiff[Array]
+
+
+class Options(TypedDict):
+    n: Static[int]
+
+
+def any_decorator(f: Any) -> Any:
+    return f
+
+
+def keeping(f: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(f)
+    def inner(*args: P.args, **kwargs: P.kwargs) -> R:
+        return jit(f)(*args, **kwargs)
+
+    grad(inner)
+    return inner
+
+
+def f(w: Array, x: NoDiff[Array]) -> Array:
+    @grad
+    def inner(v: Array, y: NoDiff[Array]) -> Array:
+        return v
+
+    reveal_type(inner(w, x))
+    return w
+
+
+@overload
+def two_ways(x: Array) -> Array: ...
+@overload
+def two_ways(x: NoDiff[int]) -> int: ...
+def two_ways(x: Any) -> Any:
+    return x
+
+
+class Abstract(ABC):
+    @property
+    @jit
+    def size(self) -> Array:
+        return a
+
+    @abstractmethod
+    @grad
+    def loss(self, x: NoDiff[Array]) -> Array: ...
+
+    @grad
+    @staticmethod
+    def still(w: Array, x: NoDiff[Array]) -> Array:
+        return w
+
+
+def starred(*args: *Ts) -> Array:
+    return a
+
+
+def unpacked(w: Array, **kwargs: Unpack[Options]) -> Array:
+    return w
+
+
+def tree(w: Tree, x: NoDiff[Tree]) -> Array:
+    return a
+
+
+def undefined(w: Nowhere, x: NoDiff[Missing], y: Annotated[Array, Absent, NoDiff]) -> Array:
+    return w
+
+
+async def later(w: Array, x: NoDiff[Array]) -> Array:
+    return w
+
+
+@no_type_check
+def unchecked(w: NoDiff[Array], x):
+    return w
+
+
+def unhinted(w, x=1, *args, **kwargs):
+    return w
+
+
+def empty_annotated(w: Annotated[Array], x: NoDiff[Array, Array], y: NoDiff, z: NoDiff[()]) -> tuple[()]:
+    return ()
+
+
+for given in (two_ways, starred, unpacked, tree, undefined, later, unchecked, unhinted, empty_annotated, Options):
+    grad(given)
+grad(two_ways), grad(starred), grad(unpacked), grad(tree), grad(undefined), grad(later), grad(unchecked)
+grad(unhinted), grad(empty_annotated), grad(Options), grad(print), grad(Abstract), grad(lambda: a), grad(len)
+grad(functools.partial(f, a)), grad(functools.partial), grad(None), grad(*[f]), grad(**{"f": f}), grad(1), grad()
+grad(wrt=())(f), grad(wrt=[])(f), grad(wrt=("w", "w"))(f), grad(wrt=-1)(f), grad(wrt=5)(f), grad(wrt=unknown)(f)
+jit(static=["n", 0, None])(f), jit(f, static="x"), jit(**{}), transform(), transform(*[jit])(f), transform(1)(f)
+transform(jit, transform(vmap, grad))(f), transform(jit(), grad())(f), value_and_grad(jit(grad(f))), jit(jit)
+vmap(in_axes={"x": 0, **{}})(f), vmap(in_axes=(0, None))(f), grad[Array](f), grad[Array, Array](f), grad[0](f)
+reveal_type(grad(f)(a, a))
+reveal_type(grad(keeping(f))(a, a))
+reveal_type(grad(any_decorator(f)))
+reveal_type(grad(cast("Callable[[Array], Array]", f))(a))
+reveal_type(Abstract.still(a, a))
+if a:
+    conditional = grad(f)
+else:
+    conditional = grad(wrt="w")(f)
+reveal_type(conditional(a, a))
+redefined = f
+redefined = grad(f)
+del redefined
+redefined(a)
+Frozen = Annotated[Array, NoDiff] if a else Annotated[Array, Aux]
+
+
+class Redefined:
+    x: NoDiff[Array]
+    x: Static[int]
+
+
+annotax.pytree(Redefined)
+annotax.pytree()
+
+
+@annotax.pytree
+@any_decorator
+class Odd(Missing, Redefined):
+    x, y = 1, 2
+    z: NoDiff
+    w: "Odd"
+
+
+assert False
+grad(undefined)
+"""
+)
+
+REVEALED = ["Array", "Array", "Array", "Any", "Array", "Array", "Array"]
