@@ -59,7 +59,6 @@ R_co = TypeVar("R_co", covariant=True)
 S = TypeVar("S")
 S_contra = TypeVar("S_contra", contravariant=True)
 X = TypeVar("X")
-X_co = TypeVar("X_co", covariant=True)
 Y = TypeVar("Y")
 
 # --- telling functions apart -----------------------------------------------------------------------------------------
@@ -172,6 +171,17 @@ class Derivative(Generic[F, F_co, F_contra, P]):
     __name__: str
     __qualname__: str
 
+TakesNumbers: TypeAlias = (
+    Callable[[float], X]
+    | Callable[[np.ndarray[Any, Any]], X]
+    | Callable[[dict[str, float]], X]
+    | Callable[[list[float]], X]
+    | Callable[[tuple[float, ...]], X]
+    | Callable[[tuple[float, float]], X]
+    | Callable[[tuple[float, float, float]], X]
+)
+"""A function of one parameter that may be or hold numbers, whose gradients are arrays."""
+
 class Gradient(Derivative[F, F_co, F_contra, P]):
     """A function under `annotax.grad`.
 
@@ -228,31 +238,7 @@ class Gradient(Derivative[F, F_co, F_contra, P]):
         **kwargs: P.kwargs,
     ) -> Array: ...
     @overload
-    def __call__(self: Gradient[Any, Callable[[float], Any], Any, P], *args: P.args, **kwargs: P.kwargs) -> Any: ...
-    @overload
-    def __call__(
-        self: Gradient[Any, Callable[[np.ndarray[Any, Any]], Any], Any, P], *args: P.args, **kwargs: P.kwargs
-    ) -> Any: ...
-    @overload
-    def __call__(
-        self: Gradient[Any, Callable[[dict[str, float]], Any], Any, P], *args: P.args, **kwargs: P.kwargs
-    ) -> Any: ...
-    @overload
-    def __call__(
-        self: Gradient[Any, Callable[[list[float]], Any], Any, P], *args: P.args, **kwargs: P.kwargs
-    ) -> Any: ...
-    @overload
-    def __call__(
-        self: Gradient[Any, Callable[[tuple[float, ...]], Any], Any, P], *args: P.args, **kwargs: P.kwargs
-    ) -> Any: ...
-    @overload
-    def __call__(
-        self: Gradient[Any, Callable[[tuple[float, float]], Any], Any, P], *args: P.args, **kwargs: P.kwargs
-    ) -> Any: ...
-    @overload
-    def __call__(
-        self: Gradient[Any, Callable[[tuple[float, float, float]], Any], Any, P], *args: P.args, **kwargs: P.kwargs
-    ) -> Any: ...
+    def __call__(self: Gradient[Any, TakesNumbers[Any], Any, P], *args: P.args, **kwargs: P.kwargs) -> Any: ...
     # One parameter, to mypy and pyright. With `...` mypy compares the function both ways.
     @overload
     def __call__(
@@ -324,33 +310,7 @@ class ValueAndGradient(Derivative[F, F_co, F_contra, P]):
     ) -> tuple[X, Array]: ...
     @overload
     def __call__(
-        self: ValueAndGradient[Any, Callable[[float], X], Any, P], *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[X, Any]: ...
-    @overload
-    def __call__(
-        self: ValueAndGradient[Any, Callable[[np.ndarray[Any, Any]], X], Any, P], *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[X, Any]: ...
-    @overload
-    def __call__(
-        self: ValueAndGradient[Any, Callable[[dict[str, float]], X], Any, P], *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[X, Any]: ...
-    @overload
-    def __call__(
-        self: ValueAndGradient[Any, Callable[[list[float]], X], Any, P], *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[X, Any]: ...
-    @overload
-    def __call__(
-        self: ValueAndGradient[Any, Callable[[tuple[float, ...]], X], Any, P], *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[X, Any]: ...
-    @overload
-    def __call__(
-        self: ValueAndGradient[Any, Callable[[tuple[float, float]], X], Any, P], *args: P.args, **kwargs: P.kwargs
-    ) -> tuple[X, Any]: ...
-    @overload
-    def __call__(
-        self: ValueAndGradient[Any, Callable[[tuple[float, float, float]], X], Any, P],
-        *args: P.args,
-        **kwargs: P.kwargs,
+        self: ValueAndGradient[Any, TakesNumbers[X], Any, P], *args: P.args, **kwargs: P.kwargs
     ) -> tuple[X, Any]: ...
     @overload
     def __call__(
