@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter as SignatureParameter
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import jax
 import numpy as np
@@ -23,6 +23,9 @@ from annotax._markers import Axis, Static
 from annotax._source import Writer
 from annotax._transform import DEFAULT, Transform
 from annotax._tree import describe, flatten, is_traceable, leaves_with_paths
+
+if TYPE_CHECKING:
+    from annotax._faces import CompilingDecorator, KeepingDecorator
 
 
 class _FromMarkers:
@@ -56,6 +59,13 @@ class Batching(Transform):
     typechecker: TypeCheckerOption = DEFAULT
 
     name: ClassVar[str]
+
+    if TYPE_CHECKING:
+
+        @property
+        def _decorator(self) -> KeepingDecorator: ...
+        @property
+        def _compiled_decorator(self) -> CompilingDecorator: ...
 
     def for_bound_method(self, names: Sequence[str]) -> Transform | None:
         """The same without the first parameter."""

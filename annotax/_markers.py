@@ -126,7 +126,7 @@ class Axis(Marker):
         return f"Axis({self.axis!r})" if self.name is None else f"Axis({self.axis!r}, {self.name!r})"
 
 
-_CONTRADICTIONS: tuple[tuple[Any, Any, str], ...] = (
+CONTRADICTIONS: tuple[tuple[Any, Any, str], ...] = (
     (Static, Donate, "a static value has no buffers to give away: drop one of the two"),
     (Static, Diff, "a static value is never traced, so it has no gradient: drop one of the two"),
     (Static, Axis, "a static value is shared by the whole batch: drop the Axis"),
@@ -143,7 +143,7 @@ def contradiction(markers: Sequence[Any]) -> tuple[str, tuple[Any, ...], str] | 
     def of(kind: Any) -> list[Any]:
         return [m for m in markers if m is kind or (isinstance(kind, type) and isinstance(m, kind))]
 
-    for one, other, fix in _CONTRADICTIONS:
+    for one, other, fix in CONTRADICTIONS:
         if of(one) and of(other):
             first, second = of(one)[0], of(other)[0]
             return f"is both {first!r} and {second!r}", (first, second), fix

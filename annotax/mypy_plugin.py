@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from jax.sharding import PartitionSpec
 from mypy.errorcodes import ErrorCode
 from mypy.nodes import (
     ARG_NAMED_OPT,
@@ -76,6 +77,8 @@ from mypy.types import (
     get_proper_type,
 )
 
+from annotax._markers import CONTRADICTIONS, Axis, Diff, Donate, NoDiff, Static
+
 _CODE = ErrorCode("annotax", "What annotax would refuse when it decorates the function", "annotax")
 
 _MARKERS = "annotax._markers."
@@ -89,13 +92,10 @@ _ALIASES = {_MARKERS + name: name for name in ("Static", "NoDiff", "Diff", "Dona
 }
 """The aliases that stand for markers in types, and what they stand for."""
 
-_CONTRADICTIONS = (
-    ("Static", "Donate", "a static value has no buffers to give away: drop one of the two"),
-    ("Static", "Diff", "a static value is never traced, so it has no gradient: drop one of the two"),
-    ("Static", "Axis", "a static value is shared by the whole batch: drop the Axis"),
-    ("Static", "PartitionSpec", "a static value is no array and has no layout: drop one of the two"),
-    ("NoDiff", "Diff", "they say opposite things: drop one of the two"),
-)
+_NAMES: dict[Any, str] = {
+    Static: "Static", NoDiff: "NoDiff", Diff: "Diff", Donate: "Donate", Axis: "Axis", PartitionSpec: "PartitionSpec",
+}  # fmt: skip
+"""What the markers of the run time are called here."""
 
 _ON_PARAMETERS = ("Static", "NoDiff", "Diff", "Donate")
 
@@ -655,9 +655,9 @@ class _Reports:
 
 def _contradictions(markers: Sequence[str]) -> Iterator[tuple[str, str]]:
     """What is wrong with markers that stand on one thing, and the fix."""
-    for one, other, fix in _CONTRADICTIONS:
-        if one in markers and other in markers:
-            yield f"is both {one} and {other}", fix
+    for one, other, fix in CONTRADICTIONS:
+        if _NAMES[one] in markers and _NAMES[other] in markers:
+            yield f"is both {_NAMES[one]} and {_NAMES[other]}", fix
     if markers.count("PartitionSpec") > 1:
         yield "has two layouts", "keep one PartitionSpec"
 

@@ -59,6 +59,13 @@ class _CustomRule(Transform):
 
     name: ClassVar[str]
 
+    if TYPE_CHECKING:
+
+        @property
+        def _decorator(self) -> KeepingDecorator: ...
+        @property
+        def _compiled_decorator(self) -> CompilingDecorator: ...
+
     def __reduce__(self) -> Any:
         is_public = self is globals().get(self.name)  # which is pickled by name, as it is equal to itself alone
         return self.name if is_public else (type(self), (self.rules, self.taken, self.options, self.typechecker))
@@ -296,13 +303,6 @@ class CustomVjp(_CustomRule):
 
         return call, contract
 
-    if TYPE_CHECKING:
-
-        @property
-        def _decorator(self) -> KeepingDecorator: ...
-        @property
-        def _compiled_decorator(self) -> CompilingDecorator: ...
-
     @overload
     def __call__(
         self: NamesUnread[...], function: Callable[P, R], /, **options: Unpack[CustomVjpOptions]
@@ -394,13 +394,6 @@ class CustomJvp(_CustomRule):
             return function(structures, *arguments)
 
         return call, contract
-
-    if TYPE_CHECKING:
-
-        @property
-        def _decorator(self) -> KeepingDecorator: ...
-        @property
-        def _compiled_decorator(self) -> CompilingDecorator: ...
 
     @overload
     def __call__(

@@ -41,6 +41,13 @@ class Jacobian(Differentiation):
 
     holds_aux: ClassVar[bool] = True
 
+    if TYPE_CHECKING:
+
+        @property
+        def _decorator(self) -> JacobianDecorator: ...
+        @property
+        def _compiled_decorator(self) -> CompiledJacobianDecorator: ...
+
     @property
     def derivative(self) -> Any:
         """What JAX has for it."""
@@ -111,13 +118,6 @@ class JacFwd(Jacobian):
     def derivative(self) -> Any:
         """What JAX has for it."""
         return cast("Any", jax.jacfwd)
-
-    if TYPE_CHECKING:
-
-        @property
-        def _decorator(self) -> JacobianDecorator: ...
-        @property
-        def _compiled_decorator(self) -> CompiledJacobianDecorator: ...
 
     @overload
     def __call__(
@@ -206,13 +206,6 @@ class JacRev(Jacobian):
     def derivative(self) -> Any:
         """What JAX has for it."""
         return cast("Any", jax.jacrev)
-
-    if TYPE_CHECKING:
-
-        @property
-        def _decorator(self) -> JacobianDecorator: ...
-        @property
-        def _compiled_decorator(self) -> CompiledJacobianDecorator: ...
 
     @overload
     def __call__(
@@ -303,13 +296,6 @@ class Hessian(Jacobian):
     def derivative(self) -> Any:
         """What JAX has for it."""
         return cast("Any", jax.hessian)
-
-    if TYPE_CHECKING:
-
-        @property
-        def _decorator(self) -> JacobianDecorator: ...
-        @property
-        def _compiled_decorator(self) -> CompiledJacobianDecorator: ...
 
     @overload
     def __call__(

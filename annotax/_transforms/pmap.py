@@ -24,7 +24,7 @@ from annotax._transform import DEFAULT
 from annotax._tree import release
 
 if TYPE_CHECKING:
-    from annotax._faces import CompilingDecorator, F, Jitted, KeepingDecorator, PmapOptions
+    from annotax._faces import F, Jitted, PmapOptions
 
 
 class Pmap(Batching):
@@ -138,13 +138,6 @@ class Pmap(Batching):
             raise problem from None
 
         return call, contract
-
-    if TYPE_CHECKING:
-
-        @property
-        def _decorator(self) -> KeepingDecorator: ...
-        @property
-        def _compiled_decorator(self) -> CompilingDecorator: ...
 
     @overload
     def __call__(self, function: Jitted[F], /, **options: Unpack[PmapOptions]) -> F: ...

@@ -21,7 +21,7 @@ from annotax._transform import DEFAULT
 from annotax._tree import release, split
 
 if TYPE_CHECKING:
-    from annotax._faces import CompilingDecorator, F, Jitted, KeepingDecorator, VmapOptions
+    from annotax._faces import F, Jitted, VmapOptions
 
 
 class Vmap(Batching):
@@ -141,13 +141,6 @@ class Vmap(Batching):
             return for_each_axis(out_axes, release, by_leaf(slots))
 
         return call, contract
-
-    if TYPE_CHECKING:
-
-        @property
-        def _decorator(self) -> KeepingDecorator: ...
-        @property
-        def _compiled_decorator(self) -> CompilingDecorator: ...
 
     @overload
     def __call__(self, function: Jitted[F], /, **options: Unpack[VmapOptions]) -> F: ...
