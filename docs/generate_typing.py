@@ -1,4 +1,4 @@
-"""Writes the table in `typing.md`, what each type checker infers: `python docs/generate_typing.py`.
+"""Writes the table in `guides/typing.md`, what each type checker infers: `python docs/generate_typing.py`.
 
 Its rows are the statements below a `# row:` in `tests/typing/cases`, with the types and errors that stand beside them;
 the tests run the checkers and see that they are so.
@@ -40,11 +40,11 @@ def generate(page: str) -> str:
     before, _, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not end:
-        raise SystemExit(f"typing.md has no {BEGIN} with {END} below it")
+        raise SystemExit(f"guides/typing.md has no {BEGIN} with {END} below it")
     rows = [row for case in case_files() for row in rows_in(case)]
     return f"{before}{BEGIN}\n{table(rows)}\n{END}{after}"
 
 
 if __name__ == "__main__":
-    path = DOCS / "typing.md"
+    path = DOCS / "guides" / "typing.md"
     path.write_text(generate(path.read_text()))

@@ -1,4 +1,4 @@
-"""What Equinox's own tests check, feature by feature, for annotax; docs/coming-from-equinox.md has the table.
+"""What Equinox's own tests check, feature by feature, for annotax; docs/coming-from/equinox.md has the table.
 
 Where annotax differs on purpose, the test is for what annotax does.
 """
@@ -30,7 +30,7 @@ from annotax import (
     StaticValueError,
 )
 
-PAGE = Path(__file__).parent.parent / "docs" / "coming-from-equinox.md"
+PAGE = Path(__file__).parent.parent / "docs" / "coming-from" / "equinox.md"
 KEY = jax.random.key(0)
 
 BOTH = pytest.mark.parametrize("outer", [lambda f: f, annotax.jit], ids=["eager", "compiled"])

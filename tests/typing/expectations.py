@@ -11,7 +11,7 @@ named alone; what is quoted must be in one of the messages, of any run (`# error
 
 An expectation stands on any line of a statement and holds for reports on any of its lines. A decorated function has
 those from its first decorator through the line with its `def`; the body is apart. Where nothing is expected, nothing
-may be reported. A line `# row: text` above a statement makes a row of it in the table in `docs/typing.md`.
+may be reported. A line `# row: text` above a statement makes a row of it in the table in `docs/guides/typing.md`.
 """
 
 from __future__ import annotations

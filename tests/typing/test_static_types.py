@@ -47,7 +47,7 @@ def test_a_checker_reports_what_is_expected_and_nothing_else(run: str, case: Pat
 
 
 def test_table_of_types_is_what_the_cases_expect(generate: ModuleType) -> None:
-    page = DOCS / "typing.md"
+    page = DOCS / "guides" / "typing.md"
     assert page.read_text() == generate.generate(page.read_text()), "write it anew: python docs/generate_typing.py"
 
 
