@@ -9,9 +9,9 @@ checks both, the first bit for bit. It draws `lora.png`: how the accuracy on the
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import equinox as eqx
 import jax
@@ -63,11 +63,19 @@ class LowRank:
 
     def merged(self) -> eqx.nn.Linear:
         """One linear layer that gives the same."""
-        return eqx.tree_at(lambda layer: layer.weight, self.base, self.base.weight + self.up @ self.down)
+        weight = self.base.weight + self.up @ self.down
+        merged: eqx.nn.Linear = eqx.tree_at(lambda layer: layer.weight, self.base, weight)
+        return merged
 
 
-def with_layers(model: eqx.nn.MLP, layers: list[Any]) -> eqx.nn.MLP:
-    return eqx.tree_at(lambda model: model.layers, model, tuple(layers))
+def with_layers(model: eqx.nn.MLP, layers: Sequence[eqx.nn.Linear | LowRank]) -> eqx.nn.MLP:
+    changed: eqx.nn.MLP = eqx.tree_at(lambda model: model.layers, model, tuple(layers))
+    return changed
+
+
+def adapters(model: eqx.nn.MLP) -> tuple[LowRank, ...]:
+    """The layers of an adapted model; to a type checker those of every `MLP` are linear."""
+    return cast("tuple[LowRank, ...]", model.layers)
 
 
 def adapted(model: eqx.nn.MLP, rank: int, key: Array) -> eqx.nn.MLP:
@@ -79,7 +87,7 @@ def adapted(model: eqx.nn.MLP, rank: int, key: Array) -> eqx.nn.MLP:
 
 def merged(model: eqx.nn.MLP) -> eqx.nn.MLP:
     """The model with each adapter merged into its layer."""
-    return with_layers(model, [layer.merged() for layer in model.layers])
+    return with_layers(model, [layer.merged() for layer in adapters(model)])
 
 
 # --- what annotax compiles and differentiates ------------------------------------------------------------------------
@@ -188,10 +196,10 @@ def count(tree: Any) -> int:
 def check_moved(before: eqx.nn.MLP, after: eqx.nn.MLP) -> None:
     """See that every adapter has changed, and no bit of what it adapts."""
 
-    def bits(array: Array) -> bytes:
+    def bits(array: Array | None) -> bytes:
         return np.asarray(array).tobytes()
 
-    for old, new in zip(before.layers, after.layers, strict=True):
+    for old, new in zip(adapters(before), adapters(after), strict=True):
         assert bits(old.base.weight) == bits(new.base.weight)
         assert bits(old.base.bias) == bits(new.base.bias)
         assert bits(old.down) != bits(new.down)
@@ -200,7 +208,7 @@ def check_moved(before: eqx.nn.MLP, after: eqx.nn.MLP) -> None:
 
 def check_moments(state: State) -> None:
     """See that Adam keeps a count, and two moments of each adapter, and nothing else."""
-    shapes = [matrix.shape for layer in state.model.layers for matrix in (layer.down, layer.up)]
+    shapes = [matrix.shape for layer in adapters(state.model) for matrix in (layer.down, layer.up)]
     assert [leaf.shape for leaf in jax.tree.leaves(state.moments)] == [(), *shapes, *shapes]
 
 
