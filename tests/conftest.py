@@ -1,11 +1,18 @@
 """What several test modules share."""
 
+import gc
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 import annotax
+
+
+def pytest_collection_finish() -> None:
+    """Keep what is loaded by now out of the collections that many tests ask for: they would walk all of JAX."""
+    gc.collect()
+    gc.freeze()
 
 
 class _Reading(annotax.Transform):
