@@ -101,7 +101,7 @@ def set_typechecker(option: TypeCheckerOption) -> None:
     Raises:
         TypeError: If it is none of these.
 
-    Example:
+    Examples:
         >>> import annotax, jax
         >>> annotax.set_typechecker(None)
         >>> float(annotax.jit(lambda x: x)(2.0))

@@ -63,6 +63,12 @@ class Role:
         marker: Which.
         why: Where it comes from: a marker, an override, or an inference.
         inferred: Whether annotax found it out by itself.
+
+    Examples:
+        >>> import annotax
+        >>> role = annotax.Role(annotax.Static, "marker Static")
+        >>> role.is_of(annotax.Static), role.is_of(annotax.Axis)
+        (True, False)
     """
 
     marker: Any
@@ -84,6 +90,15 @@ class Parameter:
         default: Its default, or `inspect.Parameter.empty`.
         hint: Its type without our markers, or `EMPTY`.
         roles: What it is to transforms, in the order of reading.
+
+    Examples:
+        >>> import annotax, inspect
+        >>> kind, empty = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.empty
+        >>> n = annotax.Parameter("n", kind, empty, int, (annotax.Role(annotax.Static, "marker Static"),))
+        >>> n.role(annotax.Static).why
+        'marker Static'
+        >>> n.without(annotax.Static).role(annotax.Static) is None
+        True
     """
 
     name: str
@@ -124,6 +139,11 @@ class Result:
         roles: What it is to transforms, `Aux` for one.
         components: The components of a returned tuple, or `None` where it is one value.
         is_derivative: Whether it is of the types of the arguments, whose fields speak of the arguments.
+
+    Examples:
+        >>> import annotax
+        >>> annotax.Result(float, (annotax.Role(annotax.Aux, "marker Aux"),)).is_aux
+        True
     """
 
     hint: Any = EMPTY
@@ -149,6 +169,20 @@ class Contract:
         is_checked: Whether the hints describe the values, so that they can be checked.
         pending: Why a hint could not be read yet, or `None`. It is read again at the first call.
         is_laid_out: Whether a transform has the layouts in the hints imposed (`jit`).
+
+    Examples:
+        A transform is shown the contract at decoration, before anything is called:
+
+        >>> import annotax
+        >>> class Shown(annotax.Transform):
+        ...     def check(self, contract):
+        ...         print(contract.names, contract.indices(annotax.Static))
+        ...         return contract
+        ...     def apply(self, core, contract):
+        ...         return core, contract
+        >>> @annotax.transform(Shown())
+        ... def f(x, *, n: annotax.Static[int] = 2): ...
+        ('x', 'n') (1,)
     """
 
     where: str

@@ -10,41 +10,119 @@ from collections.abc import Mapping
 
 
 class AnnotaxError(Exception):
-    """Base of every error that annotax raises."""
+    """Base of every error that annotax raises.
+
+    Examples:
+        >>> import annotax
+        >>> @annotax.jit
+        ... def f(x: int): ...
+        >>> try:
+        ...     f("two")
+        ... except annotax.AnnotaxError as error:
+        ...     print(type(error).__name__)
+        CheckError
+    """
 
 
 class MarkerError(AnnotaxError):
     """A marker, an override or a signature that cannot be honoured; raised when the function is decorated.
 
     Where a hint cannot be read yet at decoration (a forward reference), the error comes at the first call.
+
+    Examples:
+        >>> import annotax
+        >>> from typing import Annotated
+        >>> @annotax.jit
+        ... def f(n: Annotated[int, annotax.Static, annotax.Donate]): ...
+        Traceback (most recent call last):
+        ...
+        annotax.MarkerError: ...f(): parameter n is both Static and Donate...
     """
 
 
 class CheckError(AnnotaxError, TypeError):
-    """An argument or a result that does not fit its hint; raised while the function is traced."""
+    """An argument or a result that does not fit its hint; raised while the function is traced.
+
+    Examples:
+        >>> import annotax, jax
+        >>> @annotax.jit
+        ... def f(x: jax.Array): ...
+        >>> f("two")
+        Traceback (most recent call last):
+        ...
+        annotax.CheckError: ...f(): argument x does not fit its hint...
+    """
 
 
 class StaticValueError(AnnotaxError, TypeError):
     """A value that cannot be a compile-time constant: unhashable, an array, or a tracer.
 
     Also raised for an object that can be neither traced nor, safely, held constant.
+
+    Examples:
+        >>> import annotax
+        >>> @annotax.jit
+        ... def f(shape: annotax.Static): ...
+        >>> f([2, 3])
+        Traceback (most recent call last):
+        ...
+        annotax.StaticValueError: ...f(): parameter shape is Static and got an unhashable value...
     """
 
 
 class AxisError(AnnotaxError, ValueError):
-    """A value that a batching transform cannot map along the axis that it was told; raised at the call."""
+    """A value that a batching transform cannot map along the axis that it was told; raised at the call.
+
+    Examples:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> @annotax.vmap
+        ... def f(x: jax.Array, y: jax.Array): ...
+        >>> f(jnp.ones(2), jnp.ones(3))
+        Traceback (most recent call last):
+        ...
+        annotax.AxisError: ...
+    """
 
 
 class ShardingError(AnnotaxError, ValueError):
-    """A value that cannot be laid out as a `PartitionSpec` in the hints says; raised while tracing."""
+    """A value that cannot be laid out as a `PartitionSpec` in the hints says; raised while tracing.
+
+    Examples:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> from typing import Annotated
+        >>> @annotax.jit(mesh=jax.make_mesh((1,), ("data",)))
+        ... def f(x: Annotated[jax.Array, annotax.PartitionSpec("data", None)]): ...
+        >>> f(jnp.ones(2))
+        Traceback (most recent call last):
+        ...
+        annotax.ShardingError: ...
+    """
 
 
 class DifferentiationError(AnnotaxError, TypeError):
-    """Values in which there is nothing to differentiate; raised at the call."""
+    """Values in which there is nothing to differentiate; raised at the call.
+
+    Examples:
+        >>> import annotax, jax.numpy as jnp
+        >>> annotax.grad(lambda x: x * 2.0)(jnp.arange(3)[0])
+        Traceback (most recent call last):
+        ...
+        annotax.DifferentiationError: ...
+    """
 
 
 class TraceError(AnnotaxError, RuntimeError):
-    """One trace more than `max_traces` allows; raised while tracing."""
+    """One trace more than `max_traces` allows; raised while tracing.
+
+    Examples:
+        >>> import annotax, jax.numpy as jnp
+        >>> once = annotax.jit(lambda x: x + 1, max_traces=1)
+        >>> _ = once(jnp.ones(2))
+        >>> once(jnp.ones(3))
+        Traceback (most recent call last):
+        ...
+        annotax.TraceError: ...
+    """
 
 
 def has_said_all(error: Exception) -> bool:

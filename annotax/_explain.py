@@ -41,6 +41,17 @@ class Explanation:
         traces: Why the function was traced so far.
         source: For one call, the same computation in JAX alone: text that runs in `namespace` and sets `result`.
         namespace: What the names in `source` stand for.
+
+    Examples:
+        >>> import annotax
+        >>> product = annotax.grad(lambda w, x: w * x)
+        >>> explanation = annotax.explain(product, 2.0, 3.0)
+        <lambda>(w, x), defined at ...
+        >>> explanation.rows[0]
+        ('grad', 'argnums=(0, 1)', 'w, x')
+        >>> exec(explanation.source, explanation.namespace)
+        >>> [float(gradient) for gradient in explanation.namespace["result"]]
+        [3.0, 2.0]
     """
 
     title: str
@@ -116,7 +127,7 @@ def explain(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Expla
     Raises:
         AnnotaxError: If no annotax decorator made the function; for a call, whatever the call would raise.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> @annotax.jit
         ... def scale(x: jax.Array, by: str, *, times: annotax.Static[int] = 2) -> jax.Array:

@@ -131,7 +131,7 @@ def shard(tree: T, mesh: Mesh) -> T:
     Raises:
         ShardingError: If the mesh lacks an axis, or an array cannot be split as its field says.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> from typing import Annotated
         >>> @annotax.pytree

@@ -19,6 +19,15 @@ class Marker:
 
     Two markers are the same if they are equal; a subclass with arguments should be a frozen dataclass or define
     `__eq__` and `__hash__`.
+
+    Examples:
+        >>> from dataclasses import dataclass
+        >>> from typing import Annotated
+        >>> import annotax
+        >>> @dataclass(frozen=True)
+        ... class Unit(annotax.Marker):
+        ...     name: str
+        >>> Speed = Annotated[float, Unit("m/s")]  # a transform finds it with `parameter.role(Unit)`
     """
 
     __slots__ = ()
@@ -58,6 +67,14 @@ else:
         """A hashable compile-time constant: never traced, differentiated, batched, sharded or donated.
 
         Write `n: Static[int]` or `n: Annotated[int, Static]`. A new value compiles anew.
+
+        Examples:
+            >>> import annotax, jax.numpy as jnp
+            >>> @annotax.jit
+            ... def tiled(x, *, times: annotax.Static[int] = 2):
+            ...     return jnp.tile(x, times)
+            >>> tiled(jnp.ones(2), times=3).shape
+            (6,)
         """,
     )
     NoDiff = _Alias(
@@ -65,6 +82,14 @@ else:
         """Traced, but never differentiated.
 
         Write `x: NoDiff[Array]` or `x: Annotated[Array, NoDiff]`.
+
+        Examples:
+            >>> import annotax, jax, jax.numpy as jnp
+            >>> @annotax.grad
+            ... def loss(weights: jax.Array, x: annotax.NoDiff[jax.Array]) -> jax.Array:
+            ...     return jnp.vdot(weights, x)
+            >>> loss(jnp.zeros(2), x=jnp.ones(2)).tolist()
+            [1.0, 1.0]
         """,
     )
     Diff = _Alias(
@@ -73,6 +98,14 @@ else:
 
         Write `w: Diff[Array]` or `w: Annotated[Array, Diff]`. Without any, every parameter that is not excluded is
         differentiated.
+
+        Examples:
+            >>> import annotax, jax, jax.numpy as jnp
+            >>> @annotax.grad
+            ... def energy(charge: jax.Array, position: annotax.Diff[jax.Array], field: jax.Array) -> jax.Array:
+            ...     return charge * jnp.vdot(position, field)
+            >>> energy(jnp.array(2.0), jnp.zeros(2), jnp.ones(2)).tolist()
+            [2.0, 2.0]
         """,
     )
     Donate = _Alias(
@@ -80,6 +113,16 @@ else:
         """The call may reuse the argument's buffers; the caller's arrays are deleted.
 
         Write `state: Donate[State]` or `state: Annotated[State, Donate]`.
+
+        Examples:
+            >>> import annotax, jax, jax.numpy as jnp
+            >>> @annotax.jit
+            ... def step(state: annotax.Donate[jax.Array]) -> jax.Array:
+            ...     return state + 1
+            >>> old = jnp.zeros(2)
+            >>> new = step(old)
+            >>> old.is_deleted()
+            True
         """,
     )
     Aux = _Alias(
@@ -87,6 +130,15 @@ else:
         """An auxiliary component of a returned tuple: handed through, not differentiated.
 
         Write `-> tuple[Array, Aux[Metrics]]` or `-> tuple[Array, Annotated[Metrics, Aux]]`.
+
+        Examples:
+            >>> import annotax, jax, jax.numpy as jnp
+            >>> @annotax.grad
+            ... def loss(x: jax.Array) -> tuple[jax.Array, annotax.Aux[str]]:
+            ...     return x**2, "seen"
+            >>> gradient, aux = loss(jnp.array(3.0))
+            >>> float(gradient), aux
+            (6.0, 'seen')
         """,
     )
 
@@ -106,6 +158,18 @@ class Axis(Marker):
     Arguments:
         axis: The mapped axis, or `None` for a value that the whole batch shares.
         name: Speak only to the map with this axis name.
+
+    Raises:
+        TypeError: If the axis is neither an integer nor `None`.
+
+    Examples:
+        >>> import annotax, jax, jax.numpy as jnp
+        >>> from typing import Annotated
+        >>> @annotax.vmap
+        ... def shifted(column: Annotated[jax.Array, annotax.Axis(1)], by: Annotated[jax.Array, annotax.Axis(None)]):
+        ...     return column + by
+        >>> shifted(jnp.zeros((2, 3)), by=jnp.ones(2)).shape
+        (3, 2)
     """
 
     __slots__ = ("axis", "name")

@@ -35,7 +35,7 @@ def mask(tree: T, *, wrt: str | Sequence[str] | None = None) -> T:
         DifferentiationError: If a path leads nowhere, or to nothing that has a gradient.
         MarkerError: If a class in the tree has markers that cannot be honoured.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> annotax.mask({"w": jnp.ones(2), "step": jnp.array(3)})
         {'step': False, 'w': True}
@@ -60,7 +60,7 @@ def partition(tree: T, *, wrt: str | Sequence[str] | None = None) -> tuple[T, T]
         DifferentiationError: As `annotax.mask`.
         MarkerError: As `annotax.mask`.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> trained, rest = annotax.partition({"w": 1.5, "name": "a"})
         >>> trained, rest
@@ -86,7 +86,7 @@ def combine(*trees: T) -> T:
     Raises:
         AnnotaxError: If the trees are not of one structure.
 
-    Example:
+    Examples:
         >>> import annotax
         >>> annotax.combine({"w": 1.5, "name": None}, {"w": None, "name": "a"})
         {'name': 'a', 'w': 1.5}

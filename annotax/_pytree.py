@@ -75,7 +75,7 @@ def pytree(cls: Any = None, /, **options: bool) -> Any:
         MarkerError: For a marker on a field where it cannot be honoured.
         StaticValueError: Whenever an object is made with an array, a tracer or an unhashable value in a `Static` field.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> from annotax import NoDiff, Static
         >>> @annotax.pytree

@@ -36,6 +36,13 @@ class Trace:
     Attributes:
         number: The how manieth it is, from 1.
         because: What is new about it, one line each: `"n: 2 -> 3"`, `"x: float32[3] -> float32[4]"`.
+
+    Examples:
+        >>> import annotax, jax.numpy as jnp
+        >>> double = annotax.jit(lambda x: 2 * x)
+        >>> _ = double(jnp.ones(3)), double(jnp.ones(4))
+        >>> double.traces[-1]
+        Trace(number=2, because=('x: float32[3] -> float32[4]',))
     """
 
     number: int
@@ -50,7 +57,7 @@ class Traces(Sequence[Trace]):
 
     `f.traces` of a compiled function is one; it grows as the function is traced.
 
-    Example:
+    Examples:
         >>> import annotax, jax.numpy as jnp
         >>> @annotax.jit
         ... def tiled(x, *, times: annotax.Static[int]):

@@ -57,7 +57,7 @@ class Transform:
     another; the contract says what those positions are. Make it a frozen dataclass, so that equal transforms share
     what they build.
 
-    Example:
+    Examples:
         A transform that scales what the function returns:
 
         >>> from dataclasses import dataclass
@@ -316,7 +316,7 @@ def transform(*transforms: Any, typechecker: TypeCheckerOption = DEFAULT) -> Any
     Raises:
         MarkerError: When it decorates a function whose markers cannot be honoured.
 
-    Example:
+    Examples:
         >>> import jax.numpy as jnp
         >>> from annotax import NoDiff, Static, jit, transform, value_and_grad
         >>> @transform(jit, value_and_grad)

@@ -1,7 +1,7 @@
 """What the reference shows of names that are objects: `mkdocs.yml` hands this to griffe, which reads the source.
 
-In the source `annotax.jit` is an attribute, an instance of a class whose docstring is the documentation, and a marker is
-one of two things, that which type checkers see. The objects themselves know better, so they are asked.
+In the source `annotax.jit` is an attribute, an instance of a class whose docstring is the documentation, and a marker
+is one of two things, the one that type checkers see among them. The objects themselves know better, so they are asked.
 """
 
 from __future__ import annotations

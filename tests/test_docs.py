@@ -1,10 +1,12 @@
 """The pages of docs/: their code runs, page by page and in order, and the table of markers is what the code says."""
 
+import doctest
 import importlib.util
+import inspect
 import re
 import sys
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 import pytest
 
@@ -69,3 +71,28 @@ def test_every_exported_transform_has_a_page(generate: ModuleType) -> None:
         text = (DOCS / "transforms" / f"{page}.md").read_text()
         assert [name for name in names if f"`{name}`" not in text] == []
     assert documented <= set(annotax.__all__)
+
+
+def test_every_public_name_is_in_the_reference_once() -> None:
+    pages = "".join(page.read_text() for page in (DOCS / "reference").glob("*.md"))
+    documented = re.findall(r"^(?:::: |## )annotax\.(\w+)", pages, flags=re.MULTILINE)
+    assert sorted(documented) == sorted(annotax.__all__)
+
+
+@pytest.mark.parametrize("name", sorted({*annotax.__all__} - {"PartitionSpec", "TypeChecker", "TypeCheckerOption"}))
+def test_the_docstring_of_every_public_name_has_an_example_and_sections_that_fit(name: str) -> None:
+    value = getattr(annotax, name)
+    text = inspect.getdoc(value)
+    assert text is not None
+    assert "Examples:\n" in text
+    if isinstance(value, (FunctionType, annotax.Transform)):
+        assert [section for section in ("Arguments:\n", "Raises:\n") if section not in text] == []
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in annotax.__all__ if isinstance(getattr(annotax, name), annotax.Marker)]
+)
+def test_the_examples_of_markers_run(name: str) -> None:
+    found = doctest.DocTestParser().get_doctest(getattr(annotax, name).__doc__, {}, name, None, None)
+    assert found.examples
+    assert doctest.DocTestRunner().run(found).failed == 0

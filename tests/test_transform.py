@@ -211,7 +211,7 @@ def test_the_options_of_jit_are_in_its_signature():
 @EACH
 def test_the_documentation_of_a_decorator_is_for_its_user(decorator):
     text = inspect.getdoc(decorator)
-    assert all(section in text for section in ("Arguments:\n", "function: ", "Returns:\n", "Example:\n"))
+    assert all(section in text for section in ("Arguments:\n", "function: ", "Returns:\n", "Examples:\n"))
 
 
 @EACH

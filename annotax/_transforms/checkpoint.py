@@ -40,7 +40,7 @@ class Checkpoint(Transform):
     Raises:
         StaticValueError: At a call whose static value is unhashable, an array or a tracer.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> @annotax.checkpoint
         ... def block(x: jax.Array, *, activation: str = "sin") -> jax.Array:

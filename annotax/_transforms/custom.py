@@ -241,7 +241,7 @@ class CustomVjp(_CustomRule):
         MarkerError: If there is nothing to differentiate, or `bwd` does not take a static parameter.
         StaticValueError: At a call whose static value is unhashable, an array or a tracer.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> @annotax.custom_vjp
         ... def clip(x: jax.Array, *, limit: annotax.Static[float] = 1.0) -> jax.Array:
@@ -350,7 +350,7 @@ class CustomJvp(_CustomRule):
         MarkerError: If there is nothing to differentiate, or the rule does not take a static parameter.
         StaticValueError: At a call whose static value is unhashable, an array or a tracer.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> @annotax.custom_jvp
         ... def power(x: jax.Array, *, n: annotax.Static[int] = 2) -> jax.Array:

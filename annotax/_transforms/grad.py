@@ -121,7 +121,7 @@ class Grad(_Stated):
         StaticValueError: At a call whose static value is unhashable, an array or a tracer.
         CheckError: At the first call, if the gradient is not what `grad[...]` stated.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> @annotax.grad
         ... def loss(w: jax.Array, x: annotax.NoDiff[jax.Array], *, power: int = 2) -> jax.Array:
@@ -236,7 +236,7 @@ class ValueAndGrad(_Stated):
         DifferentiationError: As `annotax.grad`.
         StaticValueError: As `annotax.grad`.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> @annotax.value_and_grad
         ... def loss(w: jax.Array) -> tuple[jax.Array, annotax.Aux[str]]:

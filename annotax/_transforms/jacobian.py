@@ -103,7 +103,7 @@ class JacFwd(Jacobian):
         DifferentiationError: As `annotax.grad`.
         StaticValueError: As `annotax.grad`.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> @annotax.jacfwd
         ... def powers(x: jax.Array, *, upto: annotax.Static[int] = 2) -> jax.Array:
@@ -191,7 +191,7 @@ class JacRev(Jacobian):
         DifferentiationError: As `annotax.grad`.
         StaticValueError: As `annotax.grad`.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> @annotax.jacrev
         ... def scaled(x: jax.Array, by: annotax.NoDiff[jax.Array]) -> jax.Array:
@@ -281,7 +281,7 @@ class Hessian(Jacobian):
         DifferentiationError: As `annotax.grad`.
         StaticValueError: As `annotax.grad`.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> @annotax.hessian
         ... def energy(x: jax.Array, *, stiffness: annotax.NoDiff[float] = 2.0) -> jax.Array:

@@ -112,7 +112,7 @@ class Jit(Transform):
         ShardingError: At a call that is traced with an array that the mesh cannot split as its hint says.
         TraceError: At a call that would be traced once more than `max_traces` allows.
 
-    Example:
+    Examples:
         >>> import annotax, jax
         >>> @annotax.jit
         ... def repeat(x: jax.Array, *, times: annotax.Static[int] = 2) -> jax.Array:
@@ -558,7 +558,14 @@ class _Stage(Generic[P, R]):
 
 
 class Traced(_Stage[P, R]):
-    """A traced function, as `jax.stages.Traced`."""
+    """A traced function, as `jax.stages.Traced`.
+
+    Examples:
+        >>> import annotax, jax
+        >>> double = annotax.jit(lambda x: 2 * x)
+        >>> double.trace(jax.ShapeDtypeStruct((3,), "float32")).jaxpr.out_avals
+        [ShapedArray(float32[3])]
+    """
 
     def lower(self, **options: Any) -> Lowered[P, R]:
         """Lower it, as `jax.stages.Traced.lower`."""
@@ -566,7 +573,14 @@ class Traced(_Stage[P, R]):
 
 
 class Lowered(_Stage[P, R]):
-    """A lowered function, as `jax.stages.Lowered`."""
+    """A lowered function, as `jax.stages.Lowered`.
+
+    Examples:
+        >>> import annotax, jax
+        >>> double = annotax.jit(lambda x: 2 * x)
+        >>> "multiply" in double.lower(jax.ShapeDtypeStruct((3,), "float32")).as_text()
+        True
+    """
 
     def compile(self, *args: Any, **kwargs: Any) -> Compiled[P, R]:
         """Compile it, as `jax.stages.Lowered.compile`."""
@@ -578,6 +592,15 @@ class Compiled(_Stage[P, R]):
 
     Raises:
         StaticValueError: At a call with another static value than it was compiled for.
+
+    Examples:
+        >>> import annotax, jax.numpy as jnp
+        >>> @annotax.jit
+        ... def scaled(x, *, by: annotax.Static[int] = 2):
+        ...     return by * x
+        >>> compiled = scaled.lower(jnp.ones(3), by=3).compile()
+        >>> compiled(by=3, x=jnp.ones(3)).tolist()
+        [3.0, 3.0, 3.0]
     """
 
     @shortens
@@ -586,7 +609,14 @@ class Compiled(_Stage[P, R]):
 
 
 class Stages(Generic[P, R]):
-    """A compiled function or bound method, called as itself, with what `jit` offers besides; see `jitted`."""
+    """A compiled function or bound method, called as itself, with what `jit` offers besides; see `jitted`.
+
+    Examples:
+        >>> import annotax, jax.numpy as jnp
+        >>> double = annotax.jitted(annotax.jit(lambda x: 2 * x))
+        >>> double(jnp.ones(2)).tolist(), len(double.traces)
+        ([2.0, 2.0], 1)
+    """
 
     def __init__(self, function: Callable[P, R]) -> None:
         functools.update_wrapper(self, function, updated=())
@@ -663,7 +693,7 @@ def jitted(function: Any, /) -> Any:
     Raises:
         AnnotaxError: If it is not compiled by `annotax.jit`.
 
-    Example:
+    Examples:
         >>> import annotax, jax
         >>> @annotax.pytree
         ... class Model:

@@ -143,7 +143,7 @@ def vjp(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         DifferentiationError: If the values hold nothing to differentiate.
         StaticValueError: If a static value is unhashable, an array or a tracer.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> def scaled(x: jax.Array, *, by: annotax.NoDiff[float], times: annotax.Static[int] = 1) -> jax.Array:
         ...     return times * by * x
@@ -181,7 +181,7 @@ def linearize(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any
         DifferentiationError: If the values hold nothing to differentiate.
         StaticValueError: If a static value is unhashable, an array or a tracer.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> def scaled(x: jax.Array, *, by: annotax.NoDiff[float]) -> jax.Array:
         ...     return by * x
@@ -218,7 +218,7 @@ def jvp(
         MarkerError: If there is nothing to differentiate.
         DifferentiationError: If primals or tangents are not those of the parameters, or hold nothing to differentiate.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> def scaled(x: jax.Array, *, by: annotax.NoDiff[float] = 3.0) -> jax.Array:
         ...     return by * x

@@ -52,7 +52,7 @@ class Pmap(Batching):
         AxisError: As `annotax.vmap`.
         StaticValueError: At a call whose static value is unhashable, an array or a tracer.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> @annotax.pmap
         ... def power(x: jax.Array, *, n: annotax.Static[int] = 2) -> jax.Array:

@@ -53,7 +53,7 @@ class ShardMap(Transform):
         MarkerError: At decoration, for markers or options that cannot be honoured.
         ShardingError: At a call, for an argument that the mesh cannot split so.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> from typing import Annotated
         >>> from jax.sharding import AxisType, PartitionSpec as P

@@ -40,7 +40,7 @@ def eval_shape(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> An
         StaticValueError: If a static value is unhashable, an array or a tracer.
         CheckError: If a value does not fit its hint.
 
-    Example:
+    Examples:
         >>> import annotax, jax
         >>> def repeated(x: jax.Array, *, times: annotax.Static[int]) -> jax.Array:
         ...     return jax.numpy.tile(x, times)
@@ -76,7 +76,7 @@ class MakeJaxpr(Transform):
     Raises:
         StaticValueError: At a call whose static value is unhashable, an array or a tracer.
 
-    Example:
+    Examples:
         >>> import annotax, jax
         >>> def power(x: jax.Array, *, n: annotax.Static[int] = 2) -> jax.Array:
         ...     return x**n

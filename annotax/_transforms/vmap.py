@@ -49,7 +49,7 @@ class Vmap(Batching):
         AxisError: At a call, for a value without its axis, and for sizes that disagree.
         StaticValueError: At a call whose static value is unhashable, an array or a tracer.
 
-    Example:
+    Examples:
         >>> import annotax, jax, jax.numpy as jnp
         >>> from typing import Annotated
         >>> @annotax.vmap
