@@ -75,6 +75,10 @@ def test_links_to_headings_of_the_page_itself_lead_to_one(library: Library, gene
     assert [anchor for anchor in re.findall(r"\]\(#([^)]+)\)", page) if anchor not in headings] == []
 
 
+def test_every_page_about_a_library_has_its_pairs() -> None:
+    assert {library.page for library in LIBRARIES} == {path.name for path in (DOCS / "coming-from").glob("*.md")}
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
