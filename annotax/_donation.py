@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from annotax._contract import Contract
-from annotax._errors import message
+from annotax._errors import listed, message
 from annotax._tracebacks import stack_level
 from annotax._tree import describe, is_traceable, leaves_with_paths
 
@@ -99,13 +99,13 @@ def _warn_of_unused(contract: Contract, found: Sequence[Reuse], arrays: set[str]
     """Warn of donated arrays that no result can take, given which ones JAX could not use."""
     alike = [reuse for reuse in found if reuse.array in arrays]
     unused = [reuse for reuse in alike if reuse.result is None] or alike
-    names = ", ".join(f"{reuse.path} ({reuse.array})" for reuse in unused)
+    names = listed([f"{reuse.path} ({reuse.array})" for reuse in unused])
     warnings.warn(
         # It begins as JAX's own, so that what silences that one silences this one.
         f"{_OF_JAX}: "
         + message(
             contract.where,
-            f"no result can take the buffer of {names or ', '.join(sorted(arrays))}",
+            f"no result can take the buffer of {names or listed(sorted(arrays))}",
             because="a buffer is reused for a result of the same shape and dtype, or of the same size; one for each",
             fix="return an array of that shape, or drop Donate: the argument is deleted for nothing",
         ),

@@ -6,7 +6,7 @@ This module stands first in the flow and imports nothing of annotax.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 
 class AnnotaxError(Exception):
@@ -152,3 +152,13 @@ def message(where: str, problem: str, facts: Mapping[str, str] | None = None, /,
         if fact is not None:
             lines.append(f"  {label:<{width}}  {fact}")
     return "\n".join(lines)
+
+
+MOST = 6
+"""How many names a message tells one by one: a model has hundreds of leaves."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message, separated by commas; of many only the first ones, and how many more there are."""
+    shown = names if len(names) <= MOST else [*names[: MOST - 1], f"and {len(names) - MOST + 1} more"]
+    return ", ".join(shown)

@@ -8,6 +8,7 @@ Python time on every call, and hides the names that JAX puts into its messages.
 
 from __future__ import annotations
 
+import builtins
 import functools
 import keyword
 import linecache
@@ -214,6 +215,8 @@ def _generate(
         co_consts=tuple(map(rename, code.co_consts)),
     )
     namespace["__name__"] = module
+    # C code that imports looks for them here: JAX's own does so within the first call of a process.
+    namespace["__builtins__"] = builtins
     return types.FunctionType(code, namespace, name)
 
 

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from annotax._contract import Contract, Parameter
-from annotax._errors import AnnotaxError, message
+from annotax._errors import AnnotaxError, listed, message
 from annotax._hints import show, without_metadata
 from annotax._markers import Static
 from annotax._tree import is_traceable, is_tracer, leaves_with_paths
@@ -52,7 +52,7 @@ def _deleted(error: Exception, contract: Contract, slots: Sequence[Any]) -> str 
         return None
     return message(
         contract.where,
-        f"deleted before this call, by a donation it seems: {', '.join(gone)}",
+        f"deleted before this call, by a donation it seems: {listed(gone)}",
         fix="use what that call returned, or drop Donate there",
     )
 
@@ -153,7 +153,7 @@ def _not_real(error: Exception, contract: Contract, slots: Sequence[Any]) -> str
         return None
     return message(
         contract.where,
-        f"{told[1]} cannot differentiate by {' and '.join(paths)}, which {'is' if len(paths) == 1 else 'are'} complex",
+        f"{told[1]} cannot differentiate by {listed(paths)}, which {'is' if len(paths) == 1 else 'are'} complex",
         fix="pass holomorphic=True if the function is, or mark the parameter NoDiff",
     )
 

@@ -83,6 +83,21 @@ def run(code: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.parametrize("hint", ["int", "Any"])
+def test_the_first_call_of_a_process_may_be_ours(hint: str) -> None:
+    code = f"""
+from typing import Any
+from annotax import Static, jit
+
+@jit
+def f(x, n: Static[{hint}]):
+    return n * x
+
+print(f(1.0, 3))
+"""
+    assert run(code) == "3.0"
+
+
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
     """A function that writes a module, anew if need be, and one that is forgotten afterwards."""
