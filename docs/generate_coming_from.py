@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def parts(pair: Pair, library: Library) -> Iterator[str]:
     yield f'```py title="annotax"\n{pair.ours}\n```'
     yield "</div>"
     if pair.note:
-        yield pair.note
+        yield textwrap.fill(pair.note, width=120, break_long_words=False, break_on_hyphens=False)
 
 
 def pairs(library: Library) -> str:
