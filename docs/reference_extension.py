@@ -33,6 +33,13 @@ def _docstring(value: object) -> griffe.Docstring:
     return griffe.Docstring(inspect.getdoc(value) or "")
 
 
+def _default(value: object) -> str | None:
+    """A default as a signature shows it: what only annotax can make, such as `<from markers>`, as three dots."""
+    if value is inspect.Parameter.empty:
+        return None
+    return "..." if repr(value).startswith("<") else repr(value)
+
+
 def _decorator(name: str, value: Any, package: griffe.Module) -> griffe.Function:
     parameters = griffe.Parameters(
         *(
@@ -40,7 +47,7 @@ def _decorator(name: str, value: Any, package: griffe.Module) -> griffe.Function
                 parameter.name,
                 annotation=parameter.annotation if isinstance(parameter.annotation, str) else None,
                 kind=griffe.ParameterKind(parameter.kind.description),
-                default=None if parameter.default is parameter.empty else repr(parameter.default),
+                default=_default(parameter.default),
             )
             for parameter in inspect.signature(value).parameters.values()
         )
