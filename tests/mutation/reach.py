@@ -1,0 +1,103 @@
+"""Which tests run which lines, and how long each takes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from tests.mutation.trials import forked, run_tests
+
+Reach = dict[str, dict[str, Any]]
+"""By test: `seconds`, and `lines`, by module those that it runs."""
+
+
+class _Recorder:
+    """A plugin of pytest that records what each test reaches."""
+
+    def __init__(self, modules: Sequence[str]) -> None:
+        self._modules = {os.path.abspath(module): module for module in modules}
+        self._lines: dict[str, set[int]] = defaultdict(set)
+        self._failed: set[str] = set()
+        self.reach: Reach = {}
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: Any) -> Iterator[None]:
+        self._lines = defaultdict(set)
+        began = time.monotonic()
+        sys.settrace(self._trace)
+        threading.settrace(self._trace)
+        try:
+            return (yield)
+        finally:
+            sys.settrace(None)
+            threading.settrace(None)  # type: ignore[arg-type]  # as documented
+            if item.nodeid not in self._failed:
+                lines = {module: sorted(found) for module, found in self._lines.items()}
+                self.reach[item.nodeid] = {"seconds": round(time.monotonic() - began, 3), "lines": lines}
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if not report.passed:
+            self._failed.add(report.nodeid)
+
+    def _trace(self, frame: Any, event: str, _: Any) -> Any:
+        module = self._modules.get(frame.f_code.co_filename)
+        if module is None:
+            return None
+        lines = self._lines[module]
+        lines.add(frame.f_lineno)
+
+        def local(frame: Any, event: str, _: Any) -> Any:
+            lines.add(frame.f_lineno)
+            return local
+
+        return local
+
+
+def record(modules: Sequence[str], file: str) -> Reach:
+    """What every test of a file reaches in some modules; tests that fail or are skipped are left out."""
+
+    def body() -> Reach:
+        recorder = _Recorder(modules)
+        run_tests(["--maxfail=1000", file], recorder)
+        return recorder.reach
+
+    found, printed = forked(body, 1800, {})
+    if not isinstance(found, dict):
+        raise RuntimeError(f"{file} could not be run:\n{printed}")
+    print(f"{file}: {printed.strip().splitlines()[-1]}", flush=True)
+    return found
+
+
+def rounds(reach: Reach, module: str, lines: Sequence[int], own: Sequence[str], budget: float) -> list[list[str]]:
+    """The tests that reach some lines of a module, a round for each of its own files and one for all others.
+
+    What runs only when the module is imported is reached by every test of the module.
+
+    Arguments:
+        reach: What every test reaches.
+        module: The module.
+        lines: The lines.
+        own: The files that speak of the module most, the likeliest to notice first.
+        budget: How many seconds the tests may take in all; in a round the quickest come first.
+    """
+
+    def place(test: str) -> int:
+        file = test.partition("::")[0]
+        return own.index(file) if file in own else len(own)
+
+    reaching = [test for test, seen in reach.items() if set(lines) & set(seen["lines"].get(module, ()))]
+    reaching = reaching or [test for test, seen in reach.items() if module in seen["lines"]]
+    groups: list[list[str]] = [[] for _ in range(len(own) + 1)]
+    for test in sorted(reaching, key=lambda test: (place(test), reach[test]["seconds"])):
+        budget -= reach[test]["seconds"]
+        if budget < 0:
+            break
+        groups[place(test)].append(test)
+    return [group for group in groups if group]
