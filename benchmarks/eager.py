@@ -1,23 +1,27 @@
 """The cost of the other transforms without `jit`, where Python runs at every call.
 
-Each is beside JAX's own, given by hand what annotax reads from the hints, and called in the same way, by position.
+Each is beside JAX's own, given by hand what annotax reads from the hints, and called in the same way, by position. So
+are Equinox's and flax.nnx's, where they have the transform and it does the same work.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
+import equinox
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jax import Array
 from jax.sharding import AxisType, PartitionSpec
 
 import annotax
 from annotax import Axis, NoDiff, Static
 from benchmarks.measure import interleave, repeated
-from benchmarks.rows import OURS, RAW, Row, Table, compare
+from benchmarks.rows import EQUINOX, FLAX, OURS, RAW, Row, Table, compare
 
 LIMIT = 1.05
 """For calls that last longer than 200 µs, as all of these do, or nearly."""
@@ -90,7 +94,10 @@ def custom_vjps() -> dict[str, Callable[..., Any]]:
         lambda w, x, y, n: (plain(w, x, y, n), (w, x)),
         lambda residuals, cotangent, *, n: n * cotangent * residuals[1],
     )
-    return {RAW: jax.grad(raw), OURS: jax.grad(ours)}
+    of_equinox: Any = equinox.filter_custom_vjp(plain)
+    of_equinox.def_fwd(lambda perturbed, w, x, y, n: (plain(w, x, y, n), (w, x)))
+    of_equinox.def_bwd(lambda residuals, cotangent, perturbed, w, x, y, n: n * cotangent * residuals[1])
+    return {RAW: jax.grad(raw), OURS: jax.grad(ours), EQUINOX: jax.grad(of_equinox)}
 
 
 def custom_jvps() -> dict[str, Callable[..., Any]]:
@@ -109,14 +116,25 @@ def custom_jvps() -> dict[str, Callable[..., Any]]:
         (w, x, y), (dw,) = primals, tangents
         return plain(w, x, y, n), jnp.sum(n * x * dw)
 
-    return {RAW: jax.grad(raw), OURS: jax.grad(ours)}
+    of_equinox: Any = equinox.filter_custom_jvp(plain)
+
+    @of_equinox.def_jvp
+    def equinox_rule(primals: tuple[Any, ...], tangents: tuple[Any, ...]) -> tuple[Array, Array]:
+        (w, x, y, n), (dw, *_) = primals, tangents
+        return plain(w, x, y, n), jnp.sum(n * x * dw)
+
+    return {RAW: jax.grad(raw), OURS: jax.grad(ours), EQUINOX: jax.grad(of_equinox)}
 
 
 def shard_maps() -> dict[str, Callable[..., Any]]:
     """Programs for a mesh of one device."""
     mesh = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
-    by_hand = jax.shard_map(program, mesh=mesh, in_specs=(SPEC, PartitionSpec()), out_specs=SPEC)
-    return {RAW: jax.jit(by_hand), OURS: annotax.shard_map(marked_program, mesh=mesh)}
+    specs = {"in_specs": (SPEC, PartitionSpec()), "out_specs": SPEC}
+    return {
+        RAW: jax.jit(jax.shard_map(program, mesh=mesh, **specs)),
+        OURS: annotax.shard_map(marked_program, mesh=mesh),
+        FLAX: nnx.jit(nnx.shard_map(program, mesh=mesh, **specs)),
+    }
 
 
 @dataclass(frozen=True)
@@ -133,48 +151,117 @@ def case(
     name: str,
     call: str,
     transforms: dict[str, Callable[..., Any]],
-    functions: tuple[Callable[..., Any], Callable[..., Any]] = (vector, vector),
+    ours: Callable[..., Any] = vector,
+    others: Callable[..., Any] = vector,
 ) -> Case:
-    """A case; the functions are those of JAX and of annotax."""
-    return Case(name, call, transforms, dict(zip((RAW, OURS), functions, strict=True)))
+    """A case; `f` stands for one function to annotax and for another to everyone else, which may be the same."""
+    return Case(name, call, transforms, {name: ours if name == OURS else others for name in transforms})
 
 
 def cases() -> tuple[Case, ...]:
     """All transforms but `jit` and `grad`, which have tables of their own."""
-    tree_axes = ({"w": 0, "b": 0, "scale": None}, 0)
+    axes, tree_axes = (0, 1, None), ({"w": 0, "b": 0, "scale": None}, 0)
     return (
         case(
             "`vmap`, an axis for each argument",
             "t(a, b, w)",
-            {RAW: jax.vmap(plain_example, in_axes=(0, 1, None)), OURS: annotax.vmap(marked_example)},
+            {
+                RAW: jax.vmap(plain_example, in_axes=axes),
+                OURS: annotax.vmap(marked_example),
+                EQUINOX: equinox.filter_vmap(plain_example, in_axes=axes),
+                FLAX: nnx.vmap(plain_example, in_axes=axes),
+            },
         ),
         case(
             "`vmap`, a leaf without axes shared",
             "t(tree, a)",
-            {RAW: jax.vmap(example_of_tree, in_axes=tree_axes), OURS: annotax.vmap(example_of_tree)},
+            {
+                RAW: jax.vmap(example_of_tree, in_axes=tree_axes),
+                OURS: annotax.vmap(example_of_tree),
+                EQUINOX: equinox.filter_vmap(example_of_tree, in_axes=tree_axes),
+            },
         ),
-        case("`pmap`", "t(d, d)", {RAW: jax.pmap(program), OURS: annotax.pmap(program)}),
-        case("`jacfwd`", "t(w, x, y)", {RAW: jax.jacfwd(product), OURS: annotax.jacfwd(marked_product)}),
-        case("`jacrev`", "t(w, x, y)", {RAW: jax.jacrev(product), OURS: annotax.jacrev(marked_product)}),
-        case("`hessian`", "t(w, x, y)", {RAW: jax.hessian(product), OURS: annotax.hessian(marked_product)}),
+        case("`pmap`", "t(d, d)", {RAW: jax.pmap(program), OURS: annotax.pmap(program), FLAX: nnx.pmap(program)}),
+        case(
+            "`value_and_grad`",
+            "t(w, x, y, 2)",
+            {
+                RAW: jax.value_and_grad(plain),
+                OURS: annotax.value_and_grad(marked),
+                EQUINOX: equinox.filter_value_and_grad(plain),
+                FLAX: nnx.value_and_grad(plain),
+            },
+        ),
+        case(
+            "`jacfwd`",
+            "t(w, x, y)",
+            {
+                RAW: jax.jacfwd(product),
+                OURS: annotax.jacfwd(marked_product),
+                EQUINOX: equinox.filter_jacfwd(product),
+            },
+        ),
+        case(
+            "`jacrev`",
+            "t(w, x, y)",
+            {
+                RAW: jax.jacrev(product),
+                OURS: annotax.jacrev(marked_product),
+                EQUINOX: equinox.filter_jacrev(product),
+            },
+        ),
+        case(
+            "`hessian`",
+            "t(w, x, y)",
+            {
+                RAW: jax.hessian(product),
+                OURS: annotax.hessian(marked_product),
+                EQUINOX: equinox.filter_hessian(product),
+            },
+        ),
         case(
             "gradient of `checkpoint`",
             "t(w, x, y, 2)",
             {
                 RAW: jax.grad(jax.checkpoint(plain, static_argnums=(3,))),
                 OURS: jax.grad(annotax.checkpoint(marked)),
+                EQUINOX: jax.grad(equinox.filter_checkpoint(plain)),
+                FLAX: jax.grad(nnx.remat(plain, static_argnums=(3,))),
             },
         ),
         case("gradient of `custom_vjp`", "t(w, x, y, 2)", custom_vjps()),
         case("gradient of `custom_jvp`", "t(w, x, y, 2)", custom_jvps()),
-        case("`vjp`", "t(f, w, x, y)", {RAW: jax.vjp, OURS: annotax.vjp}),
-        case("`jvp`", "t(f, (w, x, y), (w, x, y))", {RAW: jax.jvp, OURS: annotax.jvp}),
+        case(
+            "`vjp`",
+            "t(f, w, x, y)",
+            {RAW: jax.vjp, OURS: annotax.vjp, EQUINOX: equinox.filter_vjp, FLAX: partial(nnx.vjp, graph=False)},
+        ),
+        case(
+            "`jvp`",
+            "t(f, (w, x, y), (w, x, y))",
+            {RAW: jax.jvp, OURS: annotax.jvp, EQUINOX: equinox.filter_jvp, FLAX: partial(nnx.jvp, graph=False)},
+        ),
         case("`linearize`", "t(f, w, x, y)", {RAW: jax.linearize, OURS: annotax.linearize}),
-        case("`eval_shape`", "t(f, w, x, y)", {RAW: jax.eval_shape, OURS: annotax.eval_shape}, (plain, marked)),
+        case(
+            "`eval_shape`",
+            "t(f, w, x, y)",
+            {
+                RAW: jax.eval_shape,
+                OURS: annotax.eval_shape,
+                EQUINOX: equinox.filter_eval_shape,
+                FLAX: nnx.eval_shape,
+            },
+            ours=marked,
+            others=plain,
+        ),
         case(
             "`make_jaxpr`",
             "t(w, x, y, 2)",
-            {RAW: jax.make_jaxpr(plain, static_argnums=(3,)), OURS: annotax.make_jaxpr(marked)},
+            {
+                RAW: jax.make_jaxpr(plain, static_argnums=(3,)),
+                OURS: annotax.make_jaxpr(marked),
+                EQUINOX: equinox.filter_make_jaxpr(plain),
+            },
         ),
         case("`shard_map`", "t(w, x)", shard_maps()),
     )
@@ -196,6 +283,8 @@ def eager(rounds: int) -> Table:
     return Table(
         "Eager transforms",
         "median µs (quartiles)",
-        f"Called by position, as by hand in JAX; `pmap` and `shard_map` compile, for one device; {rounds} rounds.",
+        "Without `jit`, called by position, as by hand in JAX; `pmap` and `shard_map` compile, for one device. Equinox "
+        f"and flax.nnx stand where they have the transform and do the same work. {rounds} rounds.",
+        "JAX's own transform with `in_axes`, `argnums`, `static_argnums`, `in_specs` and the rest by hand.",
         tuple(rows),
     )

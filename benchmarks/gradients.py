@@ -13,7 +13,7 @@ from jax import Array
 
 import annotax
 from benchmarks.measure import interleave, repeated
-from benchmarks.rows import OURS, RAW, Row, Table, compare
+from benchmarks.rows import EQUINOX, FLAX, OURS, RAW, Row, Table, compare
 
 LEAVES = 100
 """The leaves of the large argument."""
@@ -44,8 +44,8 @@ def contestants(plain: Callable[..., Any], marked: Callable[..., Any]) -> dict[s
     return {
         RAW: jax.grad(plain),
         OURS: annotax.grad(marked),
-        "equinox": equinox.filter_grad(plain),
-        "flax.nnx": nnx.grad(plain),
+        EQUINOX: equinox.filter_grad(plain),
+        FLAX: nnx.grad(plain),
     }
 
 
@@ -64,6 +64,7 @@ def gradients(rounds: int) -> Table:
     return Table(
         "Eager gradient",
         "median µs (quartiles)",
-        f"`grad` without `jit`, by the first parameter; jax_dataclasses has none; {rounds} rounds.",
+        f"`grad` without `jit`, by the first parameter; jax_dataclasses has none. {rounds} rounds.",
+        "`jax.grad` by hand.",
         tuple(rows),
     )

@@ -37,7 +37,13 @@ class Times:
     seconds: tuple[float, ...]
 
     def __str__(self) -> str:
-        lower, median, upper = (1e6 * quartile for quartile in statistics.quantiles(self.seconds, n=4))
+        return self.shown()
+
+    def shown(self, unit: float = 1e-6) -> str:
+        """The median with its quartiles, in a unit of so many seconds."""
+        lower, median, upper = (
+            quartile / unit for quartile in statistics.quantiles(self.seconds, n=4, method="inclusive")
+        )
         digits = 0 if median >= 1000 else 1
         return f"{median:,.{digits}f} ({lower:,.{digits}f} to {upper:,.{digits}f})"
 

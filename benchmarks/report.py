@@ -6,24 +6,34 @@ import os
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
-from itertools import groupby
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from benchmarks.rows import Row, Table
+from benchmarks.groups import RUNS, Outcome
+from benchmarks.rows import NOISE, OURS, RAW, Row, Table
 
 PACKAGES = ("annotax", "jax", "jaxlib", "equinox", "jax_dataclasses", "flax")
 
-METHOD = """\
-Written by `python -m benchmarks`; `--check` fails if annotax is above a bound.
+METHOD = f"""\
+Written by `python -m benchmarks`, with its pictures. Nothing is left out: a row that is behind a peer stands with the
+others, and once more in the list above its table.
 
-Contestants of one case are timed in one process, interleaved: a round times a short batch of calls of each, in a new
-order, without garbage collection, and waits for the last result. Times are medians over the rounds with their
-quartiles, and drift with the machine. A ratio is the median of the ratios within each round, to JAX's own transform
-written by hand in the same form, and hardly drifts: jax_dataclasses returns what `jax.jit` returns, so how far its
-ratio is from 1 shows how exact the others are. Only annotax has bounds.
+**How it is measured.** Contestants of one case are timed in one process, interleaved: a round times a short batch of
+calls of each, in a new order, without garbage collection, and waits for the last result. Times are medians over the
+rounds with their quartiles, and drift with the machine. A ratio is the median of the ratios within each round, and
+hardly drifts.
+
+**Beside whom.** A ratio is to raw JAX: its own transform, written by hand in the same form. That is the limit, since
+annotax calls nothing else. The peers are Equinox, jax_dataclasses and flax.nnx, each wherever it can do the same work
+and used as its documentation says. jax_dataclasses returns what `jax.jit` returns, so how far its ratio is from 1 shows
+how exact the others are. A peer is ahead if its ratio, or where there is none its figure, is better by more than
+{NOISE:.0%}.
+
+**Bounds.** Only annotax has them. `python -m benchmarks --check` measures a group of rows again if one of them is above
+its bound, up to {RUNS} times, and fails only for a row that was above it in {RUNS} runs out of {RUNS}. The table shows
+the last run. `--only GROUP` measures one group and writes nothing.
 """
 
 
@@ -44,39 +54,100 @@ def _processor() -> str:
     return next(models, platform.processor() or "model unknown")
 
 
-def markdown(tables: Sequence[Table]) -> str:
-    """The page of the documentation."""
-    return "\n".join(["# Benchmarks", "", METHOD, machine(), *map(_section, tables)])
+def markdown(outcomes: Sequence[Outcome], machine: str, pictures: str) -> str:
+    """The page of the documentation.
+
+    Arguments:
+        outcomes: What was measured.
+        machine: Where, in markdown.
+        pictures: The folder of the pictures, as seen from the page.
+    """
+    return "\n".join(
+        ["# Benchmarks", "", METHOD, machine, _summary(outcomes), *(_section(one, pictures) for one in outcomes)]
+    )
 
 
-def show(tables: Sequence[Table], console: Console) -> None:
-    """Print the tables, what is above its bound in red."""
-    for table in tables:
-        shown = RichTable(title=table.title, caption=table.note)
-        for i, header in enumerate(_headers(table)):
-            shown.add_column(header, justify="left" if i < 2 else "right")
-        for case, rows in groupby(table.rows, key=lambda row: row.case):
-            label = case
-            for row in rows:
-                shown.add_row(label, *_cells(row)[1:], style="red" if row.is_broken else None)
-                label = ""
-            shown.add_section()
-        console.print(shown)
+def show(outcome: Outcome, console: Console) -> None:
+    """Print a table, what is above its bound in red."""
+    table = outcome.table
+    shown = RichTable(title=table.title, caption="\n".join([table.note, *_remarks(outcome)]))
+    for i, header in enumerate(_headers(table)):
+        shown.add_column(header, justify="left" if i < 2 else "right")
+    for rows in table.cases.values():
+        for row, cells in zip(rows, _cells(rows), strict=True):
+            shown.add_row(*cells, style="red" if row.is_broken else None)
+        shown.add_section()
+    console.print(shown)
 
 
-def _section(table: Table) -> str:
+def _summary(outcomes: Sequence[Outcome]) -> str:
+    """Every group in one line."""
+    lines = [("what", f"{OURS} to raw JAX", "bounds held", "behind a peer"), ("---", "---:", "---:", "---:")]
+    for outcome in outcomes:
+        table = outcome.table
+        bounds = [row for row in table.rows if row.bound is not None]
+        held = sum(row.name not in outcome.broken for row in bounds)
+        of_cases = f"{len(table.behind)} of {len(table.cases)} cases"
+        anchor = table.title.lower().replace(" ", "-")
+        lines.append((f"[{table.title}](#{anchor})", _distance(table), f"{held} of {len(bounds)}", of_cases))
+    return _rows(lines)
+
+
+def _section(outcome: Outcome, pictures: str) -> str:
+    table = outcome.table
     headers = _headers(table)
-    lines = [headers, ("---", "---", *("---:" for _ in headers[2:])), *map(_cells, table.rows)]
-    body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    return f"## {table.title}\n\n{table.note}\n\n{body}\n"
+    lines = [headers, ("---", "---", *("---:" for _ in headers[2:]))]
+    for rows in table.cases.values():
+        lines += _cells(rows)
+    remarks = "\n".join(f"- {remark}" for remark in _remarks(outcome))
+    picture = f"![{table.picture.alt}]({pictures}/{outcome.group}.svg)\n\n" if table.picture else ""
+    return f"## {table.title}\n\n{table.note}\n\n{remarks}\n\n{picture}{_rows(lines)}"
+
+
+def _rows(lines: Sequence[Sequence[str]]) -> str:
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _remarks(outcome: Outcome) -> list[str]:
+    """What the table says of annotax, in sentences."""
+    table = outcome.table
+    remarks = [f"Limit: {table.limit}"]
+    if table.distances:
+        remarks.append(f"annotax: {_distance(table)} times raw JAX.")
+    remarks += [
+        f"Behind a peer: {ours.case}, {_standing(ours)}; {best.contestant} {_standing(best)}."
+        for ours, best in table.behind
+    ]
+    if not table.behind and any(row.of_peer for row in table.rows):
+        remarks.append("Behind no peer.")
+    remarks += [
+        f"Above its bound in {count} of {outcome.runs} {'run' if outcome.runs == 1 else 'runs'}: {name}."
+        for name, count in outcome.above.items()
+    ]
+    return remarks
+
+
+def _standing(row: Row) -> str:
+    return row.measured if row.ratio is None else f"{row.ratio:.3f}"
+
+
+def _distance(table: Table) -> str:
+    """From the best case to the worst."""
+    if not table.distances:
+        return ""
+    best, worst = (f"{ratio:.2f}" for ratio in (min(table.distances), max(table.distances)))
+    return best if best == worst else f"{best} to {worst}"
 
 
 def _headers(table: Table) -> tuple[str, ...]:
-    return ("case", "contestant", table.unit, "ratio to raw", "bound", "ok")
+    return ("case", "contestant", table.unit, f"ratio to {RAW}", "bound", "ok")
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    ratio = "" if row.ratio is None else f"{row.ratio:.3f}"
-    if row.bound is None:
-        return (row.case, row.contestant, row.measured, ratio, "", "")
-    return (row.case, row.contestant, row.measured, ratio, str(row.bound), "no" if row.is_broken else "yes")
+def _cells(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    """The cells of the rows of one case, which is named once."""
+    cells: list[tuple[str, ...]] = []
+    for i, row in enumerate(rows):
+        ratio = "" if row.ratio is None else f"{row.ratio:.3f}"
+        bound = ("", "") if row.bound is None else (str(row.bound), "no" if row.is_broken else "yes")
+        cells.append(("" if i else row.case, row.contestant, row.measured, ratio, *bound))
+    return cells
