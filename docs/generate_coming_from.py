@@ -21,6 +21,8 @@ from tests.coming_from import Library, Pair  # noqa: E402
 from tests.coming_from.libraries import LIBRARIES  # noqa: E402
 
 WHAT_IT_SAYS = """\
+## Pair by pair
+
 Both sides of each pair run as a test, which compares what their last lines give. They begin with this:
 
 ```py
@@ -53,14 +55,19 @@ def table(library: Library) -> str:
     return "\n".join(lines)
 
 
+def narrow(code: str) -> str:
+    """Code with one empty line where a formatter has two."""
+    return re.sub(r"\n{3,}", "\n\n", code)
+
+
 def parts(pair: Pair, library: Library) -> Iterator[str]:
     """One pair: the two sides in a grid, beside each other where there is room."""
     yield f"### {pair.want}"
     if pair.given:
-        yield f"```py\n{pair.given}\n```"
+        yield f"```py\n{narrow(pair.given)}\n```"
     yield '<div class="grid" markdown>'
-    yield f'```py title="{library.name}"\n{pair.theirs}\n```'
-    yield f'```py title="annotax"\n{pair.ours}\n```'
+    yield f'```py title="{library.name}"\n{narrow(pair.theirs)}\n```'
+    yield f'```py title="annotax"\n{narrow(pair.ours)}\n```'
     yield "</div>"
     if pair.note:
         yield textwrap.fill(pair.note, width=120, break_long_words=False, break_on_hyphens=False)

@@ -1,5 +1,6 @@
 """The pages of docs/coming-from: both sides of each pair give the same, and the pages show the pairs as they are."""
 
+import ast
 import importlib.util
 import re
 import sys
@@ -60,6 +61,18 @@ def test_there_are_enough_pairs_and_none_has_the_name_of_another(library: Librar
     wants = [pair.want for pair in library.pairs]
     assert len(wants) >= AT_LEAST[library.name]
     assert len(set(wants)) == len(wants)
+
+
+@each_library
+def test_the_code_above_all_pairs_has_no_name_that_none_uses(library: Library) -> None:
+    defined: set[str] = set()
+    for node in ast.walk(ast.parse(library.imports)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            defined |= {name.asname or name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.Assign):
+            defined |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    code = "\n".join(side for pair in library.pairs for side in (pair.given, pair.theirs, pair.ours))
+    assert {name for name in defined if not re.search(rf"\b{name}\b", code)} == set()
 
 
 @each_library

@@ -3,8 +3,6 @@
 from tests.coming_from import Library, Pair
 
 IMPORTS = """\
-from collections.abc import Callable
-from functools import partial
 from typing import Annotated
 
 import equinox as eqx

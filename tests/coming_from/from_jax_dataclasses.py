@@ -5,7 +5,6 @@ from tests.coming_from import Library, Pair
 IMPORTS = """\
 import dataclasses
 from functools import partial
-from typing import Annotated
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +12,7 @@ import jax_dataclasses as jdc
 from jax import Array
 
 import annotax
-from annotax import Axis, Donate, NoDiff, Static
+from annotax import Donate, NoDiff, Static
 
 x = jnp.array([1.0, 2.0, 3.0])
 w = jnp.array([0.5, -1.0, 2.0])
