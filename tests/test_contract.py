@@ -189,6 +189,26 @@ def test_an_alias_in_the_body_of_a_class_is_read_by_its_methods():
     assert Model.fill(1.0, 3).shape == (3,)
 
 
+class Outer:
+    """Its methods have hints that only its body and that of the class inside give a meaning."""
+
+    Size = Static[int]
+
+    def fill(x: Array, n: "Size"):
+        return jnp.full((n,), x)
+
+    class Inner:
+        Count = Static[int]
+
+        def fill(x: Array, n: "Count"):
+            return jnp.full((n,), x)
+
+
+@pytest.mark.parametrize("owner", [Outer, Outer.Inner])
+def test_an_alias_in_the_body_of_a_class_is_read_when_its_method_is_decorated_later(owner):
+    assert annotax.jit(owner.fill)(1.0, 3).shape == (3,)
+
+
 def test_a_name_defined_after_the_decorator_is_read_at_the_first_call():
     module = _run("""
         @annotax.jit

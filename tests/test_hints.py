@@ -4,6 +4,7 @@
 
 import collections.abc
 import enum
+import numbers
 import re
 import types
 import typing
@@ -14,8 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import typing_extensions
 from jax import Array
-from jaxtyping import Bool, Float, Int, Key, PyTree
+from jaxtyping import Bool, Float, Int, Key, Num, PyTree, UInt
 from typing_extensions import TypeAliasType
 
 from annotax import Diff, Donate, NoDiff, Static
@@ -25,8 +27,10 @@ from annotax._hints import (
     Names,
     Unreadable,
     evaluate,
+    has_hole,
     is_jaxtyping,
     may_be_unstrict,
+    may_hold_fields,
     nested_marker,
     show,
     take_apart,
@@ -72,6 +76,7 @@ def read(annotation: Any, *, holes: bool = True) -> Any:
         (Optional["int"], Optional[int]),  # noqa: UP045
         (ForwardRef("int"), int),
         (Callable[["int"], "str"], Callable[[int], str]),
+        (Callable[["int"], str], Callable[[int], str]),
         (tuple["int", ...], tuple[int, ...]),
         ("None", None),
         ("int | None", int | None),
@@ -98,6 +103,17 @@ def test_a_hint_that_needs_an_unknown_name_has_a_hole_there():
 )
 def test_a_marker_is_read_around_an_unknown_type(text):
     assert take_apart(read(text))[1] == (NoDiff,)
+
+
+@pytest.mark.parametrize("text", ["Unknown | int", "int | Unknown", "None | Unknown", "list[int] | Unknown | Array"])
+def test_a_union_with_an_unknown_type_has_a_hole_wherever_it_stands(text):
+    hint = read(text)
+    assert has_hole(hint)
+    assert HOLE in typing.get_args(hint)
+
+
+def test_the_names_of_what_has_no_code_are_those_of_its_module():
+    assert evaluate("Label", Names(Colour, holes=True)) is Label
 
 
 @pytest.mark.parametrize("text", ["Unknown", "mod.Unknown", "Unknown[int]", "Unknown['x'].inner"])
@@ -256,7 +272,10 @@ def test_another_hint_is_none_of_jaxtyping(hint):
         jax.typing.DTypeLike,
         np.typing.DTypeLike,
         types.FunctionType,
+        types.MethodType,
+        types.BuiltinFunctionType,
         typing.LiteralString,
+        typing_extensions.LiteralString,
         str | None,
         Optional[Callable[[Array], Array]],  # noqa: UP045
         tuple[str, ...],
@@ -288,6 +307,7 @@ def test_a_type_whose_values_can_never_be_traced_is_static(hint):
         list[str],
         dict[str, Array],
         tuple[str, Array],
+        tuple[()],
         str | Array,
         int | None,
         Float[Array, "b"],
@@ -313,6 +333,7 @@ def test_a_type_of_which_a_value_may_be_traced_is_not_static(hint):
         UserId,
         Colour,
         Int[Array, "b"],
+        UInt[Array, "b"],
         Bool[Array, "b"],
         Key[Array, ""],
         int | None,
@@ -342,6 +363,8 @@ def test_a_type_of_no_real_values_is_never_differentiated(hint):
         object,
         T,
         Float[Array, "b"],
+        Num[Array, "b"],
+        tuple[()],
         int | float,
         int | Array,
         list[Array],
@@ -372,7 +395,10 @@ def test_a_type_that_may_hold_real_values_may_be_differentiated(hint):
         np.float32,
         float | None,
         int | float,
+        numbers.Real,
         collections.abc.Hashable,
+        collections.abc.Iterable[int],
+        collections.abc.Collection[int],
         Sequence[int],
         T,
     ],
@@ -387,6 +413,70 @@ def test_a_type_with_equal_values_that_a_trace_tells_apart_is_compared_strictly(
 )
 def test_a_type_that_jax_compares_well_enough_is_left_to_jax(hint):
     assert not may_be_unstrict(hint)
+
+
+class Model:
+    """A class that may have fields."""
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        Model,
+        Any,
+        EMPTY,
+        object,
+        T,
+        PyTree,
+        PyTree[Float[Array, "b"]],
+        Model | None,
+        Union[Array, Model],
+        list[Model],
+        list,
+        tuple[Array, Model],
+        tuple[Model, ...],
+        dict[str, Model],
+        Mapping[str, Model],
+        Sequence[Model],
+        list[dict[str, Model]],
+        Annotated[Model, "doc"],
+        TypeAliasType("Alias", Model),
+    ],
+    ids=str,
+)
+def test_a_type_of_which_a_value_may_have_fields(hint):
+    assert may_hold_fields(hint)
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        None,
+        Array,
+        int,
+        float,
+        complex,
+        str,
+        bytes,
+        Colour,
+        np.ndarray,
+        np.float32,
+        np.typing.NDArray[np.float32],
+        Float[Array, "b"],
+        Array | None,
+        Union[Array, np.ndarray],
+        list[Array],
+        tuple[Array, ...],
+        tuple[int, Array],
+        dict[str, Array],
+        Mapping[str, float],
+        Sequence[Array],
+        Annotated[Array, "doc"],
+    ],
+    ids=str,
+)
+def test_a_type_of_arrays_and_numbers_has_no_fields(hint):
+    assert not may_hold_fields(hint)
 
 
 @pytest.mark.parametrize("marker", [Static, NoDiff, Diff, Donate], ids=repr)

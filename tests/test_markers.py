@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 import typing
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
@@ -64,6 +65,21 @@ def test_axes_are_equal_by_axis_and_name():
 @pytest.mark.parametrize("text", ["Axis(1)", "Axis(None)", "Axis(1, 'time')"])
 def test_an_axis_is_shown_as_it_is_written(text):
     assert repr(eval(text)) == text
+
+
+@pytest.mark.parametrize("axis", ["time", 1.0, (0, 1), Axis(0)], ids=repr)
+def test_an_axis_of_anything_but_an_integer_or_none_is_refused(axis):
+    with pytest.raises(TypeError, match=re.escape(f"not {axis!r}")):
+        Axis(axis)
+
+
+@pytest.mark.parametrize("marker", [Axis, PartitionSpec], ids=["Axis", "PartitionSpec"])
+def test_a_marker_that_stands_without_its_arguments_is_refused(marker):
+    def f(x: Annotated[Array, marker]):
+        return x
+
+    with pytest.raises(annotax.MarkerError, match="without its arguments"):
+        annotax.jit(f)
 
 
 @pytest.mark.parametrize("marker", [*PLAIN, Axis(1)], ids=repr)
