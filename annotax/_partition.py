@@ -178,8 +178,8 @@ class Partition:
                     got=describe(leaf),
                     expected="arrays, numbers, functions, strings, or objects that define equality and a hash by value",
                     because="a later change to it would go unseen, since the compiled function keeps what it was",
-                    fix="mark it, `self: Static[Self]`, if it never changes, register its class as a pytree, "
-                    "or decorate the bound method: annotax.jit(obj.method)"
+                    fix=f'mark it, `self: Static["{type(leaf).__name__}"]`, if it never changes, register its class '
+                    "as a pytree, or decorate the bound method: annotax.jit(obj.method)"
                     if is_self
                     else f"mark {parameter.name} Static if it never changes, or register its class as a pytree",
                 )

@@ -1262,7 +1262,7 @@ MISTAKES += [
           got       an object of type Trainer
           expected  arrays, numbers, functions, strings, or objects that define equality and a hash by value
           because   a later change to it would go unseen, since the compiled function keeps what it was
-          fix       mark it, `self: Static[Self]`, if it never changes, register its class as a pytree, or decorate the bound method: annotax.jit(obj.method)
+          fix       mark it, `self: Static["Trainer"]`, if it never changes, register its class as a pytree, or decorate the bound method: annotax.jit(obj.method)
         """,
     ),
     Mistake(

@@ -837,7 +837,7 @@ def test_self_of_an_ordinary_class_raises_and_says_what_to_do():
         assert "argument self can be neither traced nor held constant" in text
         assert "an object of type" in text
         assert "Trainer" in text
-        assert "mark it, `self: Static[Self]`, if it never changes" in text
+        assert 'mark it, `self: Static["Trainer"]`, if it never changes' in text
         assert "register its class as a pytree" in text
         assert "decorate the bound method" in text
 
