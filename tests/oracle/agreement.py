@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ import numpy as np
 import annotax
 from tests.oracle.cases import Case, Home
 from tests.oracle.functions import Call, canonical, each
-from tests.oracle.steps import Flat, Leaves, Refusal
+from tests.oracle.steps import Flat, Leaves, Refusal, laid_out
 from tests.oracle.values import Value, described
 
 TALLY: Counter[str] = Counter()
@@ -92,12 +93,20 @@ def _made(call: Call) -> list[Any]:
 def _plain(case: Case, oracle: Home, leaves: Leaves) -> Flat:
     """The case in plain JAX: a function of leaves."""
 
+    returns = case.function.returns
+
     def flat(*values: Any) -> Any:
+        values = [
+            laid_out(value, leaves.layout(i), case.mesh) if i in traced else value for i, value in enumerate(values)
+        ]
         slots = [leaves.join(i, values) for i in range(len(case.function.parameters))]
         args, kwargs = canonical(case.function, slots)
-        return oracle.undecorated(*args, **kwargs)
+        returned = oracle.undecorated(*args, **kwargs)
+        if not returns.aux:
+            return laid_out(returned, returns.layout(0), case.mesh)
+        return tuple(laid_out(part, returns.layout(i), case.mesh) for i, part in enumerate(returned))
 
-    returns = case.function.returns
+    traced = set(leaves.traced)
     returned: Any = tuple(range(len(returns.components))) if returns.aux else 0
     plain: Flat = flat
     for step in reversed(case.steps):
@@ -156,8 +165,17 @@ def _same(what: str, expected: Any, got: Any, *, coarse: bool) -> None:
         tolerance = 1e-2 if coarse else 1e-4
         if getattr(wanted, "dtype", None) == jax.dtypes.float0 or isinstance(wanted, jax.ShapeDtypeStruct):
             continue
+        if isinstance(wanted, jax.Array) and not _is_placed_alike(wanted, given):
+            raise Mismatch(
+                f"{what}{jax.tree_util.keystr(path)}:\n  expected  {wanted.sharding}\n  got       {given.sharding}"
+            )
         if not np.allclose(wanted, given, rtol=tolerance, atol=tolerance / 10):
             raise Mismatch(f"{what}{jax.tree_util.keystr(path)}:\n  expected  {wanted}\n  got       {given}")
+
+
+def _is_placed_alike(wanted: jax.Array, given: jax.Array) -> bool:
+    is_equivalent = wanted.sharding.is_equivalent_to(given.sharding, wanted.ndim)
+    return is_equivalent and wanted.committed == given.committed
 
 
 def contradict(case: Case) -> None:
@@ -188,10 +206,14 @@ def explore(strategy: st.SearchStrategy[Case], check: Callable[[Case], None], *,
         suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
     )
 
+    run = itertools.count()
+
     @hypothesis.seed(seed)
     @settings
     @hypothesis.given(strategy)
     def explored(case: Case) -> None:
+        if next(run) % 400 == 399:
+            jax.clear_caches()  # a long run would keep what it compiled for every case
         check(case)
 
     explored()

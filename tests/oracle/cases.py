@@ -12,7 +12,7 @@ import jax
 
 from tests.oracle.derivatives import RULES
 from tests.oracle.functions import Call, Function, Spelling, each
-from tests.oracle.steps import Called, Step, Way
+from tests.oracle.steps import Called, Jit, Step, Way
 from tests.oracle.values import NAMESPACE, Value, described, is_traceable
 
 
@@ -43,6 +43,11 @@ class Case:
 
     def is_static(self, slot: int) -> bool:
         return slot in self.static or self.function.parameters[slot].is_inferred_static
+
+    @property
+    def mesh(self) -> str | None:
+        """The name of the mesh on which a `jit` lays out what its hints say."""
+        return next((step.mesh for step in self.steps if isinstance(step, Jit)), None)
 
     @property
     def keeps_trace(self) -> bool:

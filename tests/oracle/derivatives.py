@@ -13,7 +13,7 @@ import numpy as np
 
 import annotax
 from tests.oracle.functions import Function, Returns, Selection, Spelling
-from tests.oracle.steps import Flat, Leaves, Refusal, Step, Way
+from tests.oracle.steps import Flat, Leaves, Refusal, Step, Way, laid_out
 from tests.oracle.values import is_differentiable, is_traceable, mix
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Differentiating(Step):
 
     def refused_at_call(self, case: Case, leaves: Leaves) -> Iterator[Refusal]:
         chosen = self.chosen(case)
-        has = {i: [is_differentiable(leaves.values[position]) for position in leaves.of(i)] for i in chosen}
+        has = {i: [leaves.has_gradient(position) for position in leaves.of(i)] for i in chosen}
         # Of an argument without leaves, such as an empty `*args`, the gradient is as empty, as in JAX.
         lacking = [i for i in chosen if has[i] and not any(has[i])]
         is_asked = self.wrt is not None or bool(self._marked(case))
@@ -74,7 +74,7 @@ class Differentiating(Step):
     def moving(self, leaves: Leaves) -> list[int]:
         """The positions of the leaves that have a derivative."""
         chosen = self.chosen(leaves.case)
-        return [p for i in chosen for p in leaves.of(i) if is_differentiable(leaves.values[p])]
+        return [p for i in chosen for p in leaves.of(i) if leaves.has_gradient(p)]
 
     def value_and_rest(self, flat: Flat, returns: Returns) -> Flat:
         """The function with what is auxiliary apart."""
@@ -108,6 +108,8 @@ class Grad(Differentiating):
         def differentiated(*values: Any) -> Any:
             if moving:
                 (value, rest), found = self.derivative(function, moving)(*values)
+                specs = map(leaves.layout, moving)
+                found = [laid_out(*pair, leaves.case.mesh) for pair in zip(found, specs, strict=True)]
             else:
                 (value, rest), found = function(*values), ()
             return self.returned(value, rest, returns, self.shaped(self.rows(found, leaves), leaves))
@@ -173,6 +175,13 @@ class JacRev(JacFwd):
 
     name: ClassVar[str] = "jacrev"
     jax_function: ClassVar[Any] = staticmethod(jax.jacrev)
+
+
+@dataclass(frozen=True)
+class Jacobian(JacRev):
+    """`jacobian`, another name of `jacrev`."""
+
+    name: ClassVar[str] = "jacobian"
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from annotax import Axis
-from tests.oracle.values import CONTRADICTIONS, Hint, Value, is_traceable
+from tests.oracle.values import CONTRADICTIONS, NAMESPACE, Hint, Value, is_traceable
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ COMPONENTS = {
     "value": Component("Array", "value"),
     "array": Component("Array", "jnp.sin({i} + 3 * value)"),
     "dict": Component("dict[str, Array]", "dict(m=jnp.cos({i} + value), n=2 * value)"),
-    "row": Component("Array", "value * jnp.arange(1.0, 4.0 + {i})", rank=1),
+    "row": Component("Array", "value * jnp.arange(1.0, 5.0 + 2 * {i})", rank=1),
     "echo": Component("list[Array]", "echo({names})", rank=None),
 }
 """What a function may return; all but the value are auxiliary."""
@@ -131,6 +131,11 @@ class Returns:
     @property
     def aux(self) -> tuple[int, ...]:
         return tuple(i for i, component in enumerate(self.components) if component != "value")
+
+    def layout(self, i: int | None) -> Any:
+        """The `PartitionSpec` of a component, or `None`; `None` stands for a derivative."""
+        text = self.layouts[i] if i is not None and self.hinted else None
+        return None if text is None else eval(text, NAMESPACE)
 
     @property
     def hint(self) -> str:

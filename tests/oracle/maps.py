@@ -14,8 +14,9 @@ from jax.sharding import PartitionSpec
 import annotax
 from annotax import Axis
 from tests.oracle.functions import NOTHING, Function, Returns, Selection
-from tests.oracle.steps import Flat, Leaves, Refusal, Step
-from tests.oracle.values import MESH, NAMESPACE, is_traceable
+from tests.oracle.models import AXES
+from tests.oracle.steps import Flat, Leaves, Refusal, Step, can_be_laid_out
+from tests.oracle.values import MESHES, NAMESPACE, is_traceable
 
 if TYPE_CHECKING:
     from tests.oracle.cases import Case
@@ -65,7 +66,11 @@ class Vmap(Step):
         """The axis of a leaf."""
         if leaves.is_static(position):
             return None
-        said = self.said(leaves.case, leaves.owners[position])
+        owner = leaves.owners[position]
+        by_fields = leaves.said_by_fields(position, AXES)
+        if by_fields and owner not in self.overridden.slots:
+            return by_fields[0]
+        said = self.said(leaves.case, owner)
         return said.axis if said is not None else 0 if np.ndim(leaf) else None
 
     def axes(self, leaves: Leaves) -> list[int | None]:
@@ -135,12 +140,19 @@ class Vmap(Step):
 
 @dataclass(frozen=True)
 class Pmap(Vmap):
-    """`pmap`, on one device."""
+    """`pmap`, on as many devices as its batch is long."""
 
     name: ClassVar[str] = "pmap"
     keeps_trace: ClassVar[bool] = True
 
     size: int = 1
+
+    def refused_at_call(self, case: Case, leaves: Leaves) -> Iterator[Refusal]:
+        refused = list(super().refused_at_call(case, leaves))
+        sizes = {np.shape(leaves.values[i])[axis] for i, axis in enumerate(self.axes(leaves)) if axis is not None}
+        if not refused and max(sizes) > jax.device_count():
+            refused = [Refusal(annotax.AxisError, (self.name,))]
+        return iter(refused)
 
     def plain(self, flat: Flat, leaves: Leaves, returned: Any) -> Flat:
         case = leaves.case
@@ -166,10 +178,10 @@ class Pmap(Vmap):
 
 @dataclass(frozen=True)
 class ShardMap(Step):
-    """`shard_map`, on a mesh of one device or on none.
+    """`shard_map`, on a mesh or on none.
 
     Attributes:
-        has_mesh: Whether there is a mesh.
+        mesh: The name of its mesh, if there is one.
         overridden: The slots that `in_specs` names.
         specs: The layout of each of them, as source.
     """
@@ -177,47 +189,39 @@ class ShardMap(Step):
     name: ClassVar[str] = "shard_map"
     keeps_trace: ClassVar[bool] = True
 
-    has_mesh: bool = True
+    mesh: str | None = "mesh"
     overridden: Selection = NOTHING
     specs: tuple[str, ...] = ()
 
     def options(self, function: Function) -> dict[str, str]:
-        given = {"mesh": "mesh"} if self.has_mesh else {}
+        given = {} if self.mesh is None else {"mesh": self.mesh}
         if self.overridden.slots:
             pairs = zip(self.overridden.texts(function), self.specs, strict=True)
             given["in_specs"] = f"{{{', '.join(f'{name}: {spec}' for name, spec in pairs)}}}"
         return {**given, "check_vma": "False"}
 
-    def spec(self, case: Case, slot: int) -> Any:
-        """The layout of a slot."""
+    def spec(self, leaves: Leaves, position: int) -> Any:
+        """The layout of a leaf."""
+        slot = leaves.owners[position]
         if slot in self.overridden.slots:
             return eval(self.specs[self.overridden.slots.index(slot)], NAMESPACE)
-        layout = case.function.parameters[slot].layout
-        return PartitionSpec() if layout is None or case.is_static(slot) else eval(layout, NAMESPACE)
+        return leaves.layout(position) or PartitionSpec()
 
     def refused_at_call(self, case: Case, leaves: Leaves) -> Iterator[Refusal]:
-        for position in leaves.traced if self.has_mesh else []:
-            slot = leaves.owners[position]
-            spec = self.spec(case, slot)
-            is_unknown = any(name not in (None, *MESH.axis_names) for name in spec)
-            if is_unknown or len(spec) > np.ndim(leaves.values[position]):
-                yield Refusal(annotax.ShardingError, case.function.names([slot]))
+        for position in leaves.traced if self.mesh is not None else []:
+            if not can_be_laid_out(leaves.values[position], self.spec(leaves, position), MESHES[self.mesh]):
+                yield Refusal(annotax.ShardingError, case.function.names([leaves.owners[position]]))
 
     def plain(self, flat: Flat, leaves: Leaves, returned: Any) -> Flat:
-        case = leaves.case
-        returns = case.function.returns
-        if not self.has_mesh:
+        returns = leaves.case.function.returns
+        if self.mesh is None:
             return jax.jit(flat, static_argnums=leaves.static)
-
-        def of_component(i: int | None) -> Any:
-            layout = returns.layouts[i] if i is not None and returns.hinted else None
-            return PartitionSpec() if layout is None else eval(layout, NAMESPACE)
-
-        out_specs = jax.tree.map(of_component, returned, is_leaf=lambda i: i is None)
+        mesh = MESHES[self.mesh]
+        out_specs = jax.tree.map(lambda i: returns.layout(i) or PartitionSpec(), returned, is_leaf=lambda i: i is None)
 
         def mapped(*values: Any) -> Any:
             function, given = leaves.of_positions(leaves.traced, flat, values)
-            in_specs = tuple(self.spec(case, leaves.owners[position]) for position in leaves.traced)
-            return jax.shard_map(function, mesh=MESH, in_specs=in_specs, out_specs=out_specs, check_vma=False)(*given)
+            in_specs = tuple(self.spec(leaves, position) for position in leaves.traced)
+            return jax.shard_map(function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False)(*given)
 
         return jax.jit(mapped, static_argnums=leaves.static)

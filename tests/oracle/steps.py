@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.extend
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 import annotax
 from tests.oracle.functions import Function, Returns, Selection, Spelling
-from tests.oracle.values import is_traceable
+from tests.oracle.models import FROZEN, LAYOUTS, fields_of
+from tests.oracle.values import MESHES, NAMESPACE, is_differentiable, is_traceable
 
 if TYPE_CHECKING:
     from tests.oracle.cases import Case
@@ -25,9 +28,10 @@ class Leaves:
     """The hand-flattened call: every leaf of every slot has a position of its own."""
 
     def __init__(self, case: Case, slots: Sequence[Any]) -> None:
-        flattened = [jax.tree.flatten(slot) for slot in slots]
+        flattened = [jax.tree_util.tree_flatten_with_path(slot) for slot in slots]
         self.case = case
-        self.values = [leaf for leaves, _ in flattened for leaf in leaves]
+        self.values = [leaf for leaves, _ in flattened for _, leaf in leaves]
+        self.fields = [fields_of(path) for leaves, _ in flattened for path, _ in leaves]
         self.owners = [i for i, (leaves, _) in enumerate(flattened) for _ in leaves]
         self.structures = [structure for _, structure in flattened]
 
@@ -43,6 +47,22 @@ class Leaves:
         leaf, owner = self.values[position], self.owners[position]
         by_hint = self.case.function.parameters[owner].hint.static and not isinstance(leaf, jax.Array)
         return owner in self.case.static or by_hint or not is_traceable(leaf)
+
+    def has_gradient(self, position: int) -> bool:
+        """Whether a leaf of an argument that is differentiated has a gradient."""
+        return is_differentiable(self.values[position]) and FROZEN.isdisjoint(self.fields[position])
+
+    def said_by_fields(self, position: int, table: Mapping[str, Any]) -> list[Any]:
+        """What the fields on the way to a leaf say, the nearest first."""
+        return [table[name] for name in self.fields[position] if name in table]
+
+    def layout(self, position: int) -> Any:
+        """The `PartitionSpec` of a leaf, or `None`; a field comes before its parameter."""
+        parameter = self.case.function.parameters[self.owners[position]]
+        if self.owners[position] in self.case.static:
+            return None
+        by_parameter = [] if parameter.layout is None else [eval(parameter.layout, NAMESPACE)]
+        return next(iter([*self.said_by_fields(position, LAYOUTS), *by_parameter]), None)
 
     @property
     def static(self) -> list[int]:
@@ -146,19 +166,36 @@ class Step:
         return f"annotax.{self.name}({options})" if options else f"annotax.{self.name}"
 
 
+def can_be_laid_out(leaf: Any, spec: PartitionSpec, mesh: Mesh) -> bool:
+    """Whether a mesh has the axes of a layout, and an array has dimensions that they can split."""
+    splits = zip(spec, np.shape(leaf), strict=False)
+    return len(spec) <= np.ndim(leaf) and all(
+        name is None or (name in mesh.axis_names and size % mesh.shape[name] == 0) for name, size in splits
+    )
+
+
+def laid_out(value: Any, spec: PartitionSpec | None, mesh: str | None) -> Any:
+    """A value with its arrays laid out on a mesh while it is traced, if there are a layout and a mesh."""
+    if spec is None or mesh is None:
+        return value
+    return jax.lax.with_sharding_constraint(value, NamedSharding(MESHES[mesh], spec))
+
+
 @dataclass(frozen=True)
 class Jit(Step):
-    """`jit`, with some parameters made static and others donated."""
+    """`jit`, with some parameters made static and others donated, and a mesh on which the hints lay arrays out."""
 
     name: ClassVar[str] = "jit"
     keeps_trace: ClassVar[bool] = True
 
     makes_static: Selection | None = None
     donates: Selection | None = None
+    mesh: str | None = None
 
     def options(self, function: Function) -> dict[str, str]:
         given = {"static": self.makes_static, "donate": self.donates}
-        return {name: selection.text(function) for name, selection in given.items() if selection is not None}
+        texts = {name: selection.text(function) for name, selection in given.items() if selection is not None}
+        return texts if self.mesh is None else {**texts, "mesh": self.mesh}
 
     def static(self) -> tuple[int, ...]:
         return self.makes_static.slots if self.makes_static is not None else ()
@@ -168,16 +205,40 @@ class Jit(Step):
             if case.is_static(slot):
                 yield Refusal(annotax.MarkerError, case.function.names([slot]))
 
+    def refused_at_call(self, case: Case, leaves: Leaves) -> Iterator[Refusal]:
+        for position in leaves.traced if self.mesh is not None else []:
+            spec = leaves.layout(position)
+            if spec is not None and not can_be_laid_out(leaves.values[position], spec, MESHES[self.mesh]):
+                yield Refusal(annotax.ShardingError, case.function.names([leaves.owners[position]]))
+
     def plain(self, flat: Flat, leaves: Leaves, returned: Any) -> Flat:
         case = leaves.case
         donated = {i for i, p in enumerate(case.function.parameters) if "Donate" in p.markers}
         if self.donates is not None:
             donated = {*donated, *self.donates.slots} if self.donates.slots else set()
-        return jax.jit(
-            flat,
+        compiled = jax.jit(
+            named(flat),
             static_argnums=leaves.static,
             donate_argnums=[position for position in leaves.traced if leaves.owners[position] in donated],
         )
+        return compiled if self.mesh is None else _on(MESHES[self.mesh], compiled)
+
+
+def named(flat: Flat) -> Flat:
+    """The function under the name of the drawn one, so that XLA compiles equal programs once."""
+
+    def drawn(*values: Any) -> Any:
+        return flat(*values)
+
+    return drawn
+
+
+def _on(mesh: Mesh, compiled: Flat) -> Flat:
+    def on_mesh(*values: Any) -> Any:
+        with jax.set_mesh(mesh):
+            return compiled(*values)
+
+    return on_mesh
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from tests.oracle.derivatives import (
     Grad,
     Hessian,
     JacFwd,
+    Jacobian,
     JacRev,
     Jvp,
     Linearize,
@@ -28,11 +29,22 @@ from tests.oracle.derivatives import (
 )
 from tests.oracle.functions import COMPONENTS, NOTHING, SEATS, Call, Function, Parameter, Returns, Selection, Spelling
 from tests.oracle.maps import Pmap, ShardMap, Vmap
+from tests.oracle.models import AXES, fields_of
 from tests.oracle.steps import Checkpoint, EvalShape, Jit, MakeJaxpr, Step, Way
-from tests.oracle.values import CONTRADICTIONS, DIFFERENTIABLE, HINTS, MARKERS, Batch, Form, Hint, Value, is_traceable
-
-NAMES = ("a", "b", "args", "kwargs", "f", "call", "core", "slots", "error", "match", "_annotax_call", "übung", "self_")
-KEYWORDS = ("k", "j", "class", "not a name", "value")
+from tests.oracle.values import (
+    CONTRADICTIONS,
+    DIFFERENTIABLE,
+    HINTS,
+    KEYWORDS,
+    MARKERS,
+    MESHES,
+    NAMES,
+    Batch,
+    Form,
+    Hint,
+    Value,
+    is_traceable,
+)
 
 
 def now_and_then(draw: Any, often: int) -> bool:
@@ -70,8 +82,10 @@ def maps(draw: Any, kinds: Sequence[type[Step]]) -> tuple[Map, ...]:
     """The maps of a pipeline, the outermost first."""
     count = sum(issubclass(kind, Vmap) for kind in kinds)
     names = draw(st.permutations(["time", "batch", None]))
-    size = 1 if Pmap in kinds else 2
-    return tuple(Map(names[i], size + (count - 1 - i), Pmap not in kinds) for i in range(count))
+    sizes = [2 + (count - 1 - i) for i in range(count)]
+    if Pmap in kinds:  # the outermost
+        sizes[0] = draw(st.sampled_from([mesh.size for mesh in MESHES.values()]))
+    return tuple(Map(names[i], size, Pmap not in kinds) for i, size in enumerate(sizes))
 
 
 @st.composite
@@ -94,22 +108,26 @@ def spoken(axes: Sequence[Axis], name: str | None) -> Axis | None:
 
 
 @st.composite
-def batches(draw: Any, value: Value, said: Sequence[tuple[Axis | None, int]]) -> Value:
+def batches(draw: Any, value: Value, said: Sequence[tuple[Axis | None, int, bool]]) -> Value:
     """A value with the axes that maps take from it.
 
     Arguments:
         value: One example.
-        said: For each map, the innermost first, the axis that something speaks of, and the size of its batches.
+        said: For each map, the innermost first, the axis that something speaks of, the size of its batches, and whether
+            fields of models come before that axis.
     """
-    for axis, size in said:
-        leaves = [leaf for leaf in jax.tree.leaves(value.make()) if is_traceable(leaf)]
-        if not leaves or (axis is not None and axis.axis is None):
+    for axis, size, by_fields in said:
+        pairs = jax.tree_util.tree_leaves_with_path(value.make())
+        leaves = [leaf for _, leaf in pairs if is_traceable(leaf)]
+        has_fields = by_fields and any(AXES.get(name) is not None for path, _ in pairs for name in fields_of(path))
+        if not leaves or (axis is not None and axis.axis is None and not has_fields):
             continue
         has_axes = any(map(np.ndim, leaves))
         if axis is None and not has_axes and draw(st.booleans()):
             continue
         size += now_and_then(draw, 60)
-        batch = Batch(0 if axis is None else axis.axis, size, whole=axis is not None or draw(st.booleans()))
+        whole = axis is not None or draw(st.booleans())
+        batch = Batch(0 if axis is None else axis.axis, size, whole, by_fields)
         value = dataclasses.replace(value, batches=(*value.batches, batch))
     return value
 
@@ -135,7 +153,7 @@ def parameters(
         layout = draw(st.sampled_from(LAYOUTS)) if now_and_then(draw, 3) else None
         parameter = dataclasses.replace(parameter, axes=over, layout=layout)
         if default is not None:
-            said = [(spoken(over, each.axis_name), each.size) for each in reversed(around)]
+            said = [(spoken(over, each.axis_name), each.size, True) for each in reversed(around)]
             parameter = dataclasses.replace(parameter, default=draw(batches(default, said)))
     if parameter.contradictions:
         kept = tuple(marker for marker in markers if marker not in ("Diff", "Donate"))
@@ -172,10 +190,11 @@ def functions(draw: Any, around: Sequence[Map]) -> Function:
     kinds = [kind for kind, most in counts for _ in range(draw(st.integers(0, most)))] or [P.POSITIONAL_OR_KEYWORD]
     names = draw(st.permutations(NAMES))
     drawn: list[Parameter] = []
+    may_have_fields = all(each.counts_back for each in around)  # `pmap` does not read what they say
     sure = draw(st.integers(0, len(kinds) - 1))  # this one likely has a gradient
     for i, kind in enumerate(kinds):
         must_default = kind is not P.KEYWORD_ONLY and any(parameter.default is not None for parameter in drawn)
-        hints = DIFFERENTIABLE if i == sure else HINTS
+        hints = [hint for hint in (DIFFERENTIABLE if i == sure else HINTS) if may_have_fields or not hint.has_fields]
         drawn.append(draw(parameters(names[i], kind, i, must_default, hints, around)))
     seat = draw(st.sampled_from(SEATS))
     return Function(tuple(drawn), draw(returned(around)), seat, draw(st.booleans()))
@@ -190,8 +209,8 @@ def selections(draw: Any, slots: Sequence[int], *, least: int = 0) -> Selection:
 
 
 @st.composite
-def jits(draw: Any, function: Function) -> Jit:
-    """`jit` with or without overrides."""
+def jits(draw: Any, function: Function, *, may_lay_out: bool) -> Jit:
+    """`jit` with or without overrides and a mesh."""
     numbered = list(enumerate(function.parameters))
     can_be_static = [i for i, p in numbered if p.hint.constants and (p.default is None or p.default.form.constant)]
     can_be_donated = [i for i, p in numbered if not p.has_array_default and not p.is_static]
@@ -199,7 +218,8 @@ def jits(draw: Any, function: Function) -> Jit:
         can_be_donated = [i for i, p in numbered if not p.has_array_default]
     static = draw(selections(can_be_static)) if can_be_static and now_and_then(draw, 4) else None
     donated = draw(selections(can_be_donated)) if can_be_donated and now_and_then(draw, 3) else None
-    return Jit(static, donated)
+    mesh = draw(st.sampled_from(list(MESHES))) if may_lay_out and draw(st.booleans()) else None
+    return Jit(static, donated, mesh)
 
 
 @st.composite
@@ -243,7 +263,7 @@ def shard_maps(draw: Any, function: Function) -> ShardMap:
     if slots and now_and_then(draw, 3):
         overridden = draw(selections(slots))
         specs = tuple(draw(st.sampled_from(LAYOUTS)) for _ in overridden.slots)
-    return ShardMap(not now_and_then(draw, 5), overridden, specs)
+    return ShardMap(None if now_and_then(draw, 5) else draw(st.sampled_from(list(MESHES))), overridden, specs)
 
 
 PIPELINES: tuple[tuple[type[Step], ...], ...] = (
@@ -302,6 +322,21 @@ PIPELINES: tuple[tuple[type[Step], ...], ...] = (
     (MakeJaxpr, Grad),
     (MakeJaxpr, Vmap),
     (MakeJaxpr, Jit),
+    (Jacobian,),
+    (Jit, Jacobian, Vmap),
+    (Jit, JacFwd, Jit),
+    (Jit, JacFwd, CustomJvp),
+    (Jit, Vmap, Hessian),
+    (Jit, Checkpoint, Vmap),
+    (Vmap, Vmap, Grad),
+    (Vmap, Grad, Jit),
+    (Pmap, Grad),
+    (Pmap, Vmap, Grad),
+    (Vjp, Jit, Vmap),
+    (Jvp, Vmap, Checkpoint),
+    (Linearize, Vmap, Jit),
+    (EvalShape, Vmap, Grad),
+    (MakeJaxpr, Vmap, Grad),
 )
 """What is put around a function, the outermost first."""
 
@@ -313,7 +348,10 @@ def pipelines(draw: Any, function: Function, kinds: Sequence[type[Step]], around
     # A rule keeps arguments for the derivative, in plain JAX too, so a `jit` in between must leave them alone.
     may_not_donate = kinds[0] is not Jit and any(kind in (CustomVjp, CustomJvp) for kind in kinds)
 
-    def step(kind: type[Step]) -> Step:
+    # Elsewhere the mesh of `jit` changes what the other transforms do, or there are layouts of theirs.
+    can_lay_out = kinds[0] is Jit and {*kinds} <= {Jit, Grad, ValueAndGrad, Checkpoint}
+
+    def step(i: int, kind: type[Step]) -> Step:
         if issubclass(kind, Grad):
             return draw(grads(function, kind))
         if issubclass(kind, Vmap):
@@ -323,11 +361,15 @@ def pipelines(draw: Any, function: Function, kinds: Sequence[type[Step]], around
         if kind is EvalShape:
             return EvalShape(draw(st.booleans()))
         if kind is Jit and may_not_donate:
-            return dataclasses.replace(draw(jits(function)), donates=NOTHING)
-        strategy = {Jit: lambda: jits(function), Checkpoint: checkpoints, ShardMap: lambda: shard_maps(function)}
+            return dataclasses.replace(draw(jits(function, may_lay_out=False)), donates=NOTHING)
+        strategy = {
+            Jit: lambda: jits(function, may_lay_out=can_lay_out and i == 0),
+            Checkpoint: checkpoints,
+            ShardMap: lambda: shard_maps(function),
+        }
         return draw(strategy[kind]()) if kind in strategy else kind()
 
-    return tuple(map(step, kinds))
+    return tuple(step(i, kind) for i, kind in enumerate(kinds))
 
 
 @st.composite
@@ -342,7 +384,8 @@ def calls(draw: Any, case: Case) -> Call:
         example = values(forms, offset)
         if case.is_static(i):
             return draw(example)
-        return draw(batches(draw(example), [(each.said(case, i), each.size) for each in maps]))
+        said = [(each.said(case, i), each.size, i not in each.overridden.slots) for each in maps]
+        return draw(batches(draw(example), said))
 
     taken = {p.name for p in function.parameters if p.kind in (P.POSITIONAL_OR_KEYWORD, P.KEYWORD_ONLY)}
     # A name of `**kwargs` may be that of a parameter that cannot be passed by keyword.

@@ -16,6 +16,7 @@ from jax.sharding import AxisType, PartitionSpec
 from jaxtyping import Float, Int, Key
 
 import annotax
+from tests.oracle.models import AXES, MODELS, fields_of
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,23 @@ class Form:
 
 @dataclass(frozen=True)
 class Batch:
-    """An axis that a value has more than a single example: where, how long, and whether leaves of rank 0 have it."""
+    """An axis that a value has more than a single example.
 
-    axis: int
+    Attributes:
+        axis: Where it is; `None` for only those leaves of which a field of a model says something else.
+        size: How long it is.
+        whole: Whether leaves of rank 0 have it.
+        by_fields: Whether fields of models decide for themselves.
+    """
+
+    axis: int | None
     size: int
     whole: bool = True
+    by_fields: bool = True
 
     def text(self, value: str) -> str:
-        return f"batched({value}, {self.axis}, {self.size}{'' if self.whole else ', whole=False'})"
+        options = [f", {name}=False" for name in ("whole", "by_fields") if not getattr(self, name)]
+        return f"batched({value}, {self.axis}, {self.size}{''.join(options)})"
 
 
 @dataclass(frozen=True)
@@ -87,12 +97,28 @@ class Hint:
     differentiable: bool = True
 
     @property
+    def has_fields(self) -> bool:
+        """Whether its values are models."""
+        return any(name in self.text for name in MODELS)
+
+    @property
     def constants(self) -> tuple[Form, ...]:
         return tuple(form for form in self.forms if form.constant)
 
 
-VECTOR = Form("jnp.array([{x}, 1.0, -{x}], jnp.float32)")
+VECTOR = Form("jnp.array([{x}, 1.0, -{x}, 0.5], jnp.float32)")
 INTEGERS = Form("jnp.array([{n}, 2], jnp.int32)")
+
+W, BASIS, SHARED, COLUMNS = (
+    "w=dict(a=jnp.array([{x}, 0.5]))",
+    "basis=jnp.array([{x}, 1.5])",
+    "shared=jnp.float32({x})",
+    "columns=jnp.array([[{x}, 0.7]])",
+)
+FORMS_OF_MODELS = {
+    name: f"{name}({W}, {BASIS}, {SHARED}, {COLUMNS}{', activation=jnp.tanh' if name == 'Module' else ''})"
+    for name in MODELS
+}
 
 DIFFERENTIABLE = (
     Hint("Array", (VECTOR, Form("jnp.float32({x})"), Form("jnp.asarray({x})"), Form("jnp.array([{x}], jnp.float16)"))),
@@ -104,6 +130,10 @@ DIFFERENTIABLE = (
             Form("dict(out=dict(w=jnp.array([{x}, 0.5]), b=jnp.float32({x})), hidden=dict(w=jnp.array([[{x}]])))"),
             Form("dict(hidden=dict(w=jnp.array([{x}, 2.0]), steps=jnp.array([{n}, 3])))"),
         ),
+    ),
+    *(Hint(name, (Form(text),)) for name, text in FORMS_OF_MODELS.items()),
+    Hint(
+        f"dict[str, list[{' | '.join(MODELS)}]]", tuple(Form(f"dict(a=[{text}])") for text in FORMS_OF_MODELS.values())
     ),
 )
 """Hints whose values mostly have a gradient; those of `HINTS` may have one, or none."""
@@ -130,9 +160,18 @@ HINTS = (
     Hint("str", (Form("'s{n}'", constant=True),), static=True),
     Hint("Literal['sum', 'mean', 1, 2]", (Form("('sum', 'mean', 1, 2)[{n} % 4]", constant=True),), static=True),
     Hint("Mode", (Form("list(Mode)[{n} % 2]", constant=True),), static=True),
+    Hint("np.dtype", (Form("np.dtype(('float32', 'int8')[{n} % 2])", constant=True),), static=True),
+    Hint("type", (Form("(float, int)[{n} % 2]", constant=True),), static=True),
+    Hint("bytes", (Form("bytes([{n}])", constant=True),), static=True),
+    Hint("Config", (Form("Config({n}, name='s{n}')", constant=True),)),
+    Hint("tuple[Any, ...]", (Form("({n}, 's{n}', None)", constant=True), Form("(jnp.float32({x}), Config({n}))"))),
     Hint(
         "Callable[[Any], Any]",
-        (Form("(jnp.sin, jnp.tanh)[{n} % 2]", constant=True), Form("Partial(scaled, jnp.array({x}))")),
+        (
+            Form("(jnp.sin, jnp.tanh)[{n} % 2]", constant=True),
+            Form("(halved, thirded)[{n} % 2]", constant=True),
+            Form("Partial(scaled, jnp.array({x}))"),
+        ),
         static=True,
     ),
     Hint("", (VECTOR, Form("{x}", constant=True), Form("{n}", constant=True), Form("'s{n}'", constant=True))),
@@ -160,8 +199,12 @@ CONTRADICTIONS = (
 )
 """Markers that do."""
 
-MESH = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,))
-"""What `shard_map` maps over; on one device every layout is possible that the rank of an array allows."""
+MESHES = {
+    name: jax.make_mesh((size,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:size])
+    for name, size in (("mesh", 1), ("mesh_of_two", 2))
+    if size <= jax.device_count()
+}
+"""What `shard_map` maps over, and `jit` lays arrays out on; on one device all is possible that the rank allows."""
 
 
 class Mode(enum.Enum):
@@ -171,9 +214,21 @@ class Mode(enum.Enum):
     FAST = "fast"
 
 
+@dataclass(frozen=True)
+class Config:
+    """What a frozen dataclass among the values is."""
+
+    depth: int
+    name: str = "config"
+
+
 def scaled(by: Any, x: Any) -> Any:
     """What a `Partial` among the values calls."""
     return by * x
+
+
+halved, thirded = functools.partial(scaled, 1 / 2), functools.partial(scaled, 1 / 3)
+"""Partials that are the same in every call, since they compare by identity."""
 
 
 def is_traceable(leaf: Any) -> bool:
@@ -188,17 +243,19 @@ def is_key(leaf: Any) -> bool:
     return bool(jnp.issubdtype(getattr(leaf, "dtype", np.str_), jax.dtypes.prng_key))
 
 
-def batched(value: Any, axis: int, size: int, *, whole: bool = True) -> Any:
-    """A batch of examples like a value, each with other numbers; `whole` to batch leaves of rank 0 as well."""
+def batched(value: Any, axis: int | None, size: int, *, whole: bool = True, by_fields: bool = True) -> Any:
+    """A batch of examples like a value, each with other numbers, as a `Batch` says."""
 
-    def batch(leaf: Any) -> Any:
-        if not is_traceable(leaf) or not (whole or np.ndim(leaf)):
+    def batch(path: Any, leaf: Any) -> Any:
+        said = [AXES[name] for name in fields_of(path) if name in AXES] if by_fields else []
+        at = said[0] if said else axis
+        if at is None or not is_traceable(leaf) or not (whole or said or np.ndim(leaf)):
             return leaf
         rank = np.ndim(leaf)
         stack = np.stack if isinstance(leaf, np.ndarray) else jnp.stack
-        return stack([_example(leaf, i) for i in range(size)], axis if -rank - 1 <= axis <= rank else 0)
+        return stack([_example(leaf, i) for i in range(size)], at if -rank - 1 <= at <= rank else 0)
 
-    return jax.tree.map(batch, value)
+    return jax.tree_util.tree_map_with_path(batch, value)
 
 
 def _example(leaf: Any, i: int) -> Any:
@@ -219,7 +276,7 @@ def mix(*slots: Any) -> Any:
         total = 0.2 * i
         for j, leaf in enumerate(jax.tree.leaves(slot, is_leaf=callable)):
             factor = 0.3 + 0.11 * i + 0.07 * j
-            if isinstance(leaf, (str, Mode)):
+            if isinstance(leaf, (str, bytes, Mode, Config, np.dtype)):
                 total = total + factor * sum(map(ord, str(leaf)))
             elif callable(leaf):
                 total = total + leaf(factor)
@@ -241,6 +298,7 @@ NAMESPACE: dict[str, Any] = {
     "Any": Any,
     "Array": jax.Array,
     "Callable": Callable,
+    "Config": Config,
     "Float": Float,
     "Int": Int,
     "Key": Key,
@@ -251,12 +309,15 @@ NAMESPACE: dict[str, Any] = {
     "annotax": annotax,
     "batched": batched,
     "echo": echo,
+    "halved": halved,
     "jax": jax,
     "jnp": jnp,
-    "mesh": MESH,
     "mix": mix,
     "np": np,
     "scaled": scaled,
+    "thirded": thirded,
+    **MESHES,
+    **MODELS,
     **{name: getattr(annotax, name) for name in ("Aux", "Axis", "Diff", "Donate", "NoDiff", "Static")},
 }
 """What drawn sources can name; no parameter has one of these names."""
