@@ -149,9 +149,10 @@ class Pmap(Vmap):
 
     def refused_at_call(self, case: Case, leaves: Leaves) -> Iterator[Refusal]:
         refused = list(super().refused_at_call(case, leaves))
-        sizes = {np.shape(leaves.values[i])[axis] for i, axis in enumerate(self.axes(leaves)) if axis is not None}
-        if not refused and max(sizes) > jax.device_count():
-            refused = [Refusal(annotax.AxisError, (self.name,))]
+        if not refused:
+            axes = enumerate(self.axes(leaves))
+            (size,) = {np.shape(leaves.values[position])[axis] for position, axis in axes if axis is not None}
+            refused = [Refusal(annotax.AxisError, (self.name,))] if size > jax.device_count() else []
         return iter(refused)
 
     def plain(self, flat: Flat, leaves: Leaves, returned: Any) -> Flat:
