@@ -33,7 +33,7 @@ ROUNDS = 2000
 GROUPS = (
     Group("latency", latency),
     Group("leaves", leaves, fewer=4),
-    Group("arguments", arguments),
+    Group("arguments", arguments, fewer=2),
     Group("models", models, fewer=5),
     Group("traces", traces),
     Group("training", training),

@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from benchmarks.rows import DATACLASSES, EQUINOX, FLAX, OURS, RAW, Picture, Row, Table
 
@@ -21,7 +21,7 @@ WIDTH = 4.6
 LINE = 0.3
 """Inches from one line of text to the next, and in lines:"""
 
-NAME, MARKS, BAR = 1.3, 0.9, 0.8
+NAME, MARKS, BAR = 1.5, 0.8, 0.8
 """The name of a case, what a strip of marks takes, and what a bar takes."""
 
 WIDEST = 20
@@ -138,7 +138,7 @@ def _case_by_case(table: Table, picture: Picture) -> Figure:
     figure.subplots_adjust(0, 0, 1, 1)  # what does not fit is kept all the same, by a tight box
     line = 0.0
     for case, rows in cases:
-        axes.text(0, -line - 0.3, case.replace("`", ""), transform=axes.get_yaxis_transform(), va="top")
+        axes.text(0, -line - 0.5, case.replace("`", ""), transform=axes.get_yaxis_transform(), va="top")
         line += NAME
         for place, row in enumerate(rows):
             if picture.by_factors:
@@ -153,6 +153,7 @@ def _case_by_case(table: Table, picture: Picture) -> Figure:
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if _spans_little(cases) else (1,)))
     else:
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10), integer=True))
         axes.set_xlim(0, 1.15 * max(row.figure for _, rows in cases for row in rows))
     axes.xaxis.set_major_formatter(FuncFormatter(_number))
     axes.xaxis.set_minor_formatter(NullFormatter())

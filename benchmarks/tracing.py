@@ -27,8 +27,8 @@ from benchmarks.transformer import BLOCKS, Transformer, surprise, text, transfor
 
 UNCHECKED = f"{OURS}, checks off"
 
-LIMIT = 1.05
-"""The bound on the ratio, checks and all."""
+LIMIT = 1.10
+"""The bound on the ratio, checks and all: what annotax does while tracing is paid once for each trace."""
 
 
 def new_loss() -> Callable[..., Any]:
