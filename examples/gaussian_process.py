@@ -118,13 +118,13 @@ class State(NamedTuple):
 def start(process: Process) -> State:
     trained, _ = annotax.partition(process)
     memory = OPTIMIZER.init(trained)
-    # Some of it is weakly typed, and not so after a step, which would be traced twice: `step.traces` told.
+    # Without this a part of it is weakly typed until the first step, and the step is traced again: see `step.traces`.
     return State(process, jax.tree.map(lambda leaf: leaf.astype(leaf.dtype), memory))
 
 
 @annotax.jit
 def step(state: Donate[State], data: Data) -> tuple[State, Array]:
-    """One step of L-BFGS, which tries several lengths. Go on with the state that it returns."""
+    """One step of L-BFGS. It reuses the memory of the state that it is given, so go on with the one that it returns."""
     trained, rest = annotax.partition(state.process)
     value, gradient = surprise_and_gradient(state.process, data)
     updates, memory = OPTIMIZER.update(
@@ -133,7 +133,7 @@ def step(state: Donate[State], data: Data) -> tuple[State, Array]:
         trained,
         value=value,
         grad=gradient,
-        value_fn=lambda trained: surprise(annotax.combine(trained, rest), data),
+        value_fn=lambda moved: surprise(annotax.combine(moved, rest), data),
     )
     return State(annotax.combine(optax.apply_updates(trained, updates), rest), memory), value
 
