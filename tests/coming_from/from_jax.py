@@ -160,7 +160,7 @@ COMPILING = (
     ),
     Pair(
         "Compiling",
-        "Give it away by name",
+        "Give the memory of an argument away, by name",
         '`donate_argnames="state"`',
         "`Donate`, or `donate=`",
         given="""
@@ -861,7 +861,7 @@ BATCHES = (
     ),
     Pair(
         "Batches",
-        "The same by keyword",
+        "A shared argument, by keyword",
         "a function around it",
         "nothing",
         theirs="""
@@ -885,7 +885,7 @@ BATCHES = (
     ),
     Pair(
         "Batches",
-        "Another axis, in and out",
+        "Another axis than the first, in and out",
         "`in_axes=1, out_axes=1`",
         "`Axis(1)`",
         theirs="""
