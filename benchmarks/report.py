@@ -23,17 +23,17 @@ others, and once more in the list above its table.
 **How it is measured.** Contestants of one case are timed in one process, interleaved: a round times a short batch of
 calls of each, in a new order, without garbage collection, and waits for the last result. Times are medians over the
 rounds with their quartiles, and drift with the machine. A ratio is the median of the ratios within each round, and
-hardly drifts.
+hardly drifts. What is counted or read from the compiler is exact.
 
 **Beside whom.** A ratio is to raw JAX: its own transform, written by hand in the same form. That is the limit, since
 annotax calls nothing else. The peers are Equinox, jax_dataclasses and flax.nnx, each wherever it can do the same work
 and used as its documentation says. jax_dataclasses returns what `jax.jit` returns, so how far its ratio is from 1 shows
-how exact the others are. A peer is ahead if its ratio, or where there is none its figure, is better by more than
-{NOISE:.0%}.
+how exact the others are. annotax is behind a peer where the peer's ratio, or its figure where there is none, is better
+by more than {NOISE:.0%}.
 
 **Bounds.** Only annotax has them. `python -m benchmarks --check` measures a group of rows again if one of them is above
-its bound, up to {RUNS} times, and fails only for a row that was above it in {RUNS} runs out of {RUNS}. The table shows
-the last run. `--only GROUP` measures one group and writes nothing.
+its bound, up to {RUNS} times, and fails only for a row that was above it in {RUNS} runs out of {RUNS}. The table shows the
+last run. `--only GROUP` measures one group and writes nothing.
 """
 
 

@@ -91,8 +91,8 @@ def tracing(rounds: int) -> Table:
         "`jax.jit` and `jax.value_and_grad` by hand, which check nothing.",
         tuple(rows),
         Picture(
-            "The time to trace a transformer and its gradient. annotax with checks, annotax without and raw JAX differ "
-            "by less than can be seen.",
+            "The time to trace a transformer and its gradient with each library: annotax with checks takes "
+            f"{' and '.join(f'{row.ratio:.2f}' for row in rows if row.contestant == OURS)} times as long as raw JAX.",
             by_factors=False,
         ),
     )
