@@ -32,8 +32,8 @@ how exact the others are. annotax is behind a peer where the peer's ratio, or it
 by more than {NOISE:.0%}.
 
 **Bounds.** Only annotax has them. `python -m benchmarks --check` measures a group of rows again if one of them is above
-its bound, up to {RUNS} times, and fails only for a row that was above it in {RUNS} runs out of {RUNS}. The table shows the
-last run. `--only GROUP` measures one group and writes nothing.
+its bound, up to {RUNS} times, and fails only for a row that was above it in {RUNS} runs out of {RUNS}. The table shows
+the last run. `--only GROUP` measures one group and writes nothing.
 """
 
 
