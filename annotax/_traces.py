@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -199,10 +200,14 @@ def _shortened(text: str) -> str:
 
 def _entry(leaf: Any) -> Entry:
     if is_tracer(leaf):
-        aval = jax.typeof(leaf)
-        weak = " (weak)" if getattr(aval, "weak_type", False) else ""
-        return f"{aval.str_short()}{weak}", 0
+        return _text(jax.typeof(leaf)), 0
     return describe_constant(leaf), hash(Constant(leaf)) if is_hashable(leaf) else 0
+
+
+@functools.lru_cache(maxsize=4096)  # a model has many leaves and few shapes
+def _text(aval: Any) -> str:
+    weak = " (weak)" if getattr(aval, "weak_type", False) else ""
+    return f"{aval.str_short()}{weak}"
 
 
 def _static_fields(path: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -221,7 +226,8 @@ def _static_fields(path: str, value: Any) -> Iterator[tuple[str, Any]]:
             if static is not None and id(static) not in children:
                 yield f"{path}.{field.name}", static
     for keys, child in pairs:
-        yield from _static_fields(path + jax.tree_util.keystr(keys), child)
+        if not is_tracer(child):
+            yield from _static_fields(path + jax.tree_util.keystr(keys), child)
 
 
 def _options() -> dict[str, Any]:
