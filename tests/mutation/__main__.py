@@ -8,7 +8,8 @@ import json
 import random
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,20 @@ from tests.mutation.reach import Reach, record, rounds
 from tests.mutation.trials import prepare, try_out
 
 CORE = {
-    "annotax/_markers.py": ("test_markers", "test_contract"),
-    "annotax/_hints.py": ("test_hints", "test_hints_table", "test_contract", "test_contract_postponed"),
-    "annotax/_signature.py": ("test_transform", "test_contract", "test_normal"),
-    "annotax/_contract.py": ("test_contract", "test_contract_postponed", "test_transform", "test_paths"),
+    "annotax/_markers.py": ("test_markers", "test_errors", "test_contract"),
+    "annotax/_hints.py": ("test_hints", "test_contract", "test_contract_postponed", "test_hints_table"),
+    "annotax/_signature.py": ("test_contract", "test_errors", "test_transform", "test_normal"),
+    "annotax/_contract.py": ("test_contract", "test_contract_postponed", "test_errors", "test_transform"),
     "annotax/_normal.py": ("test_normal", "test_transform"),
     "annotax/_tree.py": ("test_jit", "test_models", "test_silent"),
     "annotax/_partition.py": ("test_models", "test_jit", "test_silent"),
 }
 """The modules that every transform stands on, and the tests that speak of them most."""
 
-FURTHER = ("test_jit", "test_models", "test_silent")
+FURTHER = (
+    *("test_catalogue", "test_errors", "test_fields", "test_jit", "test_models", "test_paths", "test_silent"),
+    *("test_typecheckers", "test_vmap"),
+)
 """More tests that reach them."""
 
 
@@ -58,6 +62,19 @@ def _chosen(modules: Sequence[str], sample: int | None, seed: int) -> list[Mutan
             found = [mutant for i, mutant in enumerate(found) if i in drawn]
         chosen += found
     return chosen
+
+
+def _summary(tried: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """What became of all mutants tried so far, as a table."""
+    yield "| module | mutants tried | killed | survived | killed, % |"
+    yield "| --- | ---: | ---: | ---: | ---: |"
+    outcomes: dict[str, Counter[str]] = defaultdict(Counter)
+    for name, verdict in tried.items():
+        for row in (f"`{name.partition(':')[0]}`", "all"):
+            outcomes[row][verdict["outcome"]] += 1
+    for row, counts in sorted(outcomes.items(), key=lambda item: item[0] == "all"):
+        survived, total = counts["survived"], counts.total()
+        yield f"| {row} | {total} | {total - survived} | {survived} | {100 * (total - survived) / total:.1f} |"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -96,6 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{number}/{len(chosen)} {verdict.outcome} {mutant.name} {verdict.seconds} s {verdict.by}", flush=True)
         if verdict.outcome == "survived":
             print(mutant.diff(), flush=True)
+    print(*_summary(tried), sep="\n")
     return 0
 
 

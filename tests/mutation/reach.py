@@ -6,8 +6,9 @@ import os
 import sys
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -75,9 +76,11 @@ def record(modules: Sequence[str], file: str) -> Reach:
     return found
 
 
-def rounds(reach: Reach, module: str, lines: Sequence[int], own: Sequence[str], budget: float) -> list[list[str]]:
+def rounds(reach: Reach, module: str, lines: set[int], own: Sequence[str], budget: float) -> list[list[str]]:
     """The tests that reach some lines of a module, a round for each of its own files and one for all others.
 
+    Where they are too many, half of the time goes to the quickest in the module's own files, and the other half to
+    those that take different ways through the module, the quickest of each way first.
     What runs only when the module is imported is reached by every test of the module.
 
     Arguments:
@@ -85,19 +88,32 @@ def rounds(reach: Reach, module: str, lines: Sequence[int], own: Sequence[str], 
         module: The module.
         lines: The lines.
         own: The files that speak of the module most, the likeliest to notice first.
-        budget: How many seconds the tests may take in all; in a round the quickest come first.
+        budget: How many seconds the tests may take in all.
     """
+    ways = {test: frozenset(seen["lines"].get(module, ())) for test, seen in reach.items()}
+    reaching = [test for test, way in ways.items() if lines & way] or [test for test, way in ways.items() if way]
+    reaching.sort(key=lambda test: reach[test]["seconds"])
+    turns = dict(zip(reaching, _turns([ways[test] for test in reaching]), strict=True))
 
-    def place(test: str) -> int:
-        file = test.partition("::")[0]
-        return own.index(file) if file in own else len(own)
+    def fitting(tests: Sequence[str], budget: float) -> list[str]:
+        spent = accumulate(reach[test]["seconds"] for test in tests)
+        return [test for test, seconds in zip(tests, spent, strict=True) if seconds <= budget]
 
-    reaching = [test for test, seen in reach.items() if set(lines) & set(seen["lines"].get(module, ()))]
-    reaching = reaching or [test for test, seen in reach.items() if module in seen["lines"]]
+    chosen = fitting([test for test in reaching if _file(test) in own], budget / 2)
+    rest = sorted(set(reaching).difference(chosen), key=lambda test: (turns[test], reach[test]["seconds"]))
     groups: list[list[str]] = [[] for _ in range(len(own) + 1)]
-    for test in sorted(reaching, key=lambda test: (place(test), reach[test]["seconds"])):
-        budget -= reach[test]["seconds"]
-        if budget < 0:
-            break
-        groups[place(test)].append(test)
+    for test in [*chosen, *fitting(rest, budget / 2)]:
+        groups[own.index(_file(test)) if _file(test) in own else len(own)].append(test)
     return [group for group in groups if group]
+
+
+def _turns(keys: Sequence[Any]) -> Iterator[int]:
+    """For each key how many equal ones stand before it."""
+    seen: Counter[Any] = Counter()
+    for key in keys:
+        yield seen[key]
+        seen[key] += 1
+
+
+def _file(test: str) -> str:
+    return test.partition("::")[0]
