@@ -584,6 +584,17 @@ def test_a_function_that_jax_differentiated_keeps_its_markers():
     assert annotax.jit(jax.grad(f))(1.0, n=3) == 3.0
 
 
+@pytest.mark.parametrize(
+    "layer", [jax.jit, jax.grad, jax.vmap, jax.checkpoint, jax.custom_jvp, jax.custom_vjp], ids=lambda f: f.__name__
+)
+def test_the_hints_of_a_function_that_jax_transformed_do_not_describe_its_values(contract_of, layer):
+    def f(x: float) -> float:
+        return x
+
+    assert contract_of(f).is_checked
+    assert not contract_of(layer(f)).is_checked
+
+
 def test_a_function_of_jax_numpy_can_be_compiled():
     assert annotax.jit(jnp.tanh)(0.0) == 0.0
 

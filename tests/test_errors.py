@@ -295,6 +295,14 @@ def test_a_typed_wrapper_that_hides_the_signature(decorator):
     refused(decorator, wrapper, "wrapper()", "(*args, **kwargs)", "functools.wraps")
 
 
+def test_a_wrapper_typed_by_strings_that_hides_the_signature():
+    def wrapper(*args, **kwargs):
+        return _step(*args, **kwargs)
+
+    wrapper.__annotations__.update(args="P.args", kwargs="P.kwargs")
+    refused(jit, wrapper, "wrapper()", "(*args, **kwargs)", "functools.wraps")
+
+
 def test_a_callable_object_that_hides_the_signature():
     class Wrapper:
         def __call__(self, *args, **kwargs):
@@ -341,6 +349,31 @@ def _step(x: Array, n: Static[int] = 1, *, k: Static[int] = 2):
 def test_a_wrapper_whose_parameters_disagree_with_those_it_claims_to_wrap(decorator, wrapper):
     text = refused(decorator, functools.wraps(_step)(wrapper), "_step()", "wrapper", "expected", "(x, n=1, ")
     assert "test_errors.py" in text
+
+
+@pytest.mark.parametrize(("own", "claimed"), [(1, True), (1, 1.0), (np.ones(2), np.ones(2))], ids=str)
+def test_a_wrapper_whose_default_may_be_another_value(own, claimed):
+    def step(x, n=claimed): ...
+
+    refused(jit, functools.wraps(step)(lambda x, n=own: x), "wrapper takes other parameters")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda default: lambda x, /, n=default, *, k, m: x,
+        lambda default: lambda y, /, n=default, *, k, m: y,
+        lambda default: lambda x, /, n=default, *, m, k: x,
+        lambda default: lambda x, /, n=default, *, m, **rest: x,
+        lambda default: lambda *args, **kwargs: args[0],
+    ],
+    ids=["all the same", "another name of a position", "keywords in another order", "keywords in the rest", "anything"],
+)
+def test_a_wrapper_that_takes_the_same_calls_is_accepted(make):
+    def step(x, /, n=(1, 2), *, k, m): ...
+
+    equal = tuple(range(1, 3))
+    assert jit(functools.wraps(step)(make(equal)))(1.0, k=1, m=2) == 1.0
 
 
 def test_the_parameters_of_a_wrapper_that_disagrees_are_shown_as_they_are_written():
