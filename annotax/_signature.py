@@ -52,11 +52,6 @@ class Callee:
     source: str
     transformed: bool
 
-    @property
-    def name(self) -> str:
-        """The plain name of the function."""
-        return self.where.rpartition(".")[2]
-
     def caller(self) -> Callable[..., Any]:
         """What the core calls. It holds the object of a bound method weakly, so that a compiled core does not keep it.
 
@@ -134,8 +129,6 @@ def _bound(given: Any) -> tuple[Callable[..., Any], Any]:
 
 def _call_method(given: Any) -> Callable[..., Any] | None:
     """The `__call__` that the class of a callable object defines in Python."""
-    if isinstance(given, (type, types.FunctionType)):
-        return None
     call = getattr(cast("Any", type(given)), "__call__", None)  # noqa: B004 - the function itself is wanted
     return call if isinstance(call, types.FunctionType) else None
 
