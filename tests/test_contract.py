@@ -20,6 +20,7 @@ from jax import Array
 
 import annotax
 from annotax import Diff, Donate, MarkerError, NoDiff, Static
+from annotax._contract import without_first
 
 T = TypeVar("T")
 Count = Static[int]
@@ -91,6 +92,31 @@ def test_a_hint_is_read_once_a_function(contract_of):
     annotax.jit(static=[0])(f)
     contract_of(f)
     assert reads == [1]
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        ((), ()),
+        (("x",), ("x",)),
+        (("x.weights[0]",), ("x.weights[0]",)),
+        ((1, 2), (0, 1)),
+        ((-1, "x"), (-1, "x")),
+        ((0,), None),
+        ((-3,), None),
+        (("self",), None),
+        (("self.weights",), None),
+        (("self[0].bias",), None),
+        (("x", 0), None),
+    ],
+    ids=str,
+)
+def test_selectors_of_a_method_are_those_of_the_bound_method_one_parameter_further(given, left):
+    assert without_first(given, ("self", "x", "n")) == left
+
+
+def test_without_parameters_there_is_no_first_one_to_leave_out():
+    assert without_first((), ()) is None
 
 
 # --- strings, and names that are hard to find ------------------------------------------------------------------------
@@ -230,6 +256,18 @@ def test_a_name_that_is_defined_only_after_a_failed_call_is_read_at_the_next():
         module["fill"](1.0, 3)
     module["Later"] = Static[int]
     assert module["fill"](1.0, 3).shape == (3,)
+
+
+def test_a_name_that_turns_out_to_be_something_else_leaves_its_hint_open():
+    module = _run("""
+        @annotax.jit
+        def first(x: list["Later.Part"]) -> list["Later.Part"]:
+            return [2.0 * x[0]]
+
+        class Later:
+            pass
+    """)
+    assert module["first"]([1.0]) == [2.0]
 
 
 def test_a_contradiction_in_a_forward_reference_is_found_at_the_first_call():

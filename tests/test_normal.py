@@ -394,6 +394,12 @@ def test_generated_source_can_be_shown_in_a_traceback():
     ]
     assert generated
     assert all(frame.line for frame in generated)
+    assert {frame.name for frame in generated} == {"step"}
+
+
+def test_profilers_see_the_name_of_the_function():
+    assert jit(_every_kind).__code__.co_name == "_every_kind"
+    assert jit(lambda x: x).__code__.co_name == "function"
 
 
 def test_an_error_of_the_function_passes_through_as_it_is():

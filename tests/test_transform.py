@@ -635,6 +635,33 @@ def test_a_transform_is_given_slots_by_position_and_the_contract_that_says_what_
     assert seen == [{"a": 1.0, "b": 2.0, "args": (5.0,), "c": 3.0, "n": 4, "kwargs": {"d": 6.0}}]
 
 
+@pytest.mark.parametrize(
+    "inside",
+    [(), (jit,), (grad,), (value_and_grad,), (annotax.vmap,), (annotax.checkpoint,), (annotax.jacfwd,), (jit, grad)],
+    ids=lambda steps: "-".join(map(repr, steps)) or "nothing",
+)
+def test_a_transform_is_given_a_core_that_is_named_as_the_function(inside):
+    seen = []
+
+    class Looking(annotax.Transform):
+        def apply(self, core, contract):
+            seen.append(core)
+            return core, contract
+
+    class Model:
+        @staticmethod
+        def step(x):
+            return x
+
+    value = jnp.ones(2) if annotax.vmap in inside else 1.0
+    transform(Looking(), *inside)(Model.step)(value)
+    (core,) = seen
+    for attribute in ("__name__", "__qualname__", "__module__"):
+        assert getattr(core, attribute) == getattr(Model.step, attribute)
+    assert inspect.unwrap(core) is Model.step
+    assert list(inspect.signature(core).parameters) == ["x"]
+
+
 def test_a_transform_finds_parameters_by_their_markers():
     found = []
 
