@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from tests.oracle.agreement import TALLY, agree, contradict, explore
 from tests.oracle.strategies import PIPELINES, cases, contradictions
 
+NAMES = (*(" ".join(kind.name for kind in kinds) for kinds in PIPELINES), "contradictory markers")
+"""What there is to share: the cases of each pipeline, and those that cannot be honoured."""
+
 OUTCOMES = ("ran", "refused at the call", "refused at decoration", "contradictory")
 
 
@@ -20,7 +23,7 @@ class Share:
     """What came of the cases of one pipeline, or of contradictory markers.
 
     Attributes:
-        name: The transforms.
+        name: Whose they are, one of `NAMES`.
         outcomes: How many cases ended how.
         seconds: How long they took.
         megabytes: The most memory that their process held.
@@ -35,24 +38,24 @@ class Share:
 
     def __str__(self) -> str:
         found = "MISMATCH" if self.mismatch else "agree"
-        return f"{self.name:<40} {self.outcomes.total():>6} {found:>9} {self.seconds:>7.1f} s {self.megabytes:>6} MB"
+        line = f"{self.name:<28} {self.outcomes.total():>6} {found:>9} {self.seconds:>7.1f} s {self.megabytes:>6} MB"
+        return f"{line}\n\n{self.mismatch}" if self.mismatch else line
 
 
-def share(index: int, examples: int, seed: int) -> Share:
-    """Run the cases of one of `PIPELINES`, by its index; contradictory markers for the index behind the last."""
+def share(name: str, examples: int, seed: int) -> Share:
+    """Run the cases of one of `NAMES`, which starts where no other does."""
     warnings.simplefilter("error")  # as in the test suite
     warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache")
-    started, mismatch = time.perf_counter(), ""
+    started, mismatch, index = time.perf_counter(), "", NAMES.index(name)
     try:
-        if index == len(PIPELINES):
-            explore(contradictions(), contradict, examples=examples, seed=seed)
+        if index < len(PIPELINES):
+            explore(cases(PIPELINES[index]), agree, examples=examples, seed=seed + index)
         else:
-            explore(cases(PIPELINES[index]), agree, examples=examples, seed=seed)
-    except Exception as error:  # whatever it is, the other pipelines go on
+            explore(contradictions(), contradict, examples=examples, seed=seed + index)
+    except Exception as error:  # whatever it is, the others go on
         mismatch = "".join(traceback.format_exception(error))
-    kinds = PIPELINES[index] if index < len(PIPELINES) else ()
     return Share(
-        " ".join(kind.name for kind in kinds) or "contradictory markers",
+        name,
         Counter({outcome: TALLY[outcome] for outcome in OUTCOMES}),
         time.perf_counter() - started,
         resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,

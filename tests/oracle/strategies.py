@@ -324,6 +324,8 @@ PIPELINES: tuple[tuple[type[Step], ...], ...] = (
     (MakeJaxpr, Jit),
     (Jacobian,),
     (Jit, Jacobian, Vmap),
+    (Jit, Vmap, JacRev),
+    (Jit, ShardMap),
     (Jit, JacFwd, Jit),
     (Jit, JacFwd, CustomJvp),
     (Jit, Vmap, Hessian),
