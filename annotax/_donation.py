@@ -9,7 +9,7 @@ import threading
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
@@ -80,34 +80,52 @@ def naming_donations(contract: Contract, found: Callable[[], Sequence[Reuse]]) -
         contract: Of the function that is compiled in the block.
         found: What becomes of its donated arrays, asked once it has been traced.
     """
-    caught: list[warnings.WarningMessage] = []
-    try:
-        # Python keeps what it does with warnings for all threads at once, so they have to take turns.
-        with _LOCK, warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            yield
-    finally:
-        for warning in caught:
-            text = str(warning.message)
-            if text.startswith(_OF_JAX):
-                _warn_of_unused(contract, found(), set(re.findall(r"\w+\[[\d,]*\]", text)))
+    caught: list[str] = []
+    # Python keeps what it does with warnings for all threads at once, so they have to take turns.
+    with _LOCK, warnings.catch_warnings():
+        show: Callable[..., None] = warnings.showwarning
+
+        def show_others(message: Any, category: Any, filename: str, lineno: int, *rest: Any) -> None:
+            if str(message).startswith(_OF_JAX):
+                caught.append(str(message))
             else:
-                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+                show(message, category, filename, lineno, *rest)
+
+        warnings.showwarning = cast("Any", show_others)
+        if not _is_error():  # or else it has to be raised where JAX does, before the arguments are gone
+            warnings.filterwarnings("always", message=_OF_JAX)
+        try:
+            yield
+        except UserWarning as error:
+            if not str(error).startswith(_OF_JAX):
+                raise
+            raise UserWarning(_unused(contract, found(), str(error))) from None
+    for text in caught:
+        # It begins as JAX's own, so that what silences that one silences this one.
+        warnings.warn(_unused(contract, found(), text), stacklevel=stack_level())
 
 
-def _warn_of_unused(contract: Contract, found: Sequence[Reuse], arrays: set[str]) -> None:
-    """Warn of donated arrays that no result can take, given which ones JAX could not use."""
+def _is_error() -> bool:
+    """Whether the first filter that fits JAX's warning makes an error of it."""
+    actions = (
+        action
+        for action, pattern, category, module, _ in warnings.filters
+        if issubclass(UserWarning, category) and module is None
+        if pattern is None or pattern.match(_OF_JAX)
+    )
+    return next(actions, "default") == "error"
+
+
+def _unused(contract: Contract, found: Sequence[Reuse], text: str) -> str:
+    """What is said of donated arrays that no result can take, from JAX's text, which tells only their shapes."""
+    arrays = set(re.findall(r"\w+\[[\d,]*\]", text))
     alike = [reuse for reuse in found if reuse.array in arrays]
     unused = [reuse for reuse in alike if reuse.result is None] or alike
     names = listed([f"{reuse.path} ({reuse.array})" for reuse in unused])
-    warnings.warn(
-        # It begins as JAX's own, so that what silences that one silences this one.
-        f"{_OF_JAX}: "
-        + message(
-            contract.where,
-            f"no result can take the buffer of {names or listed(sorted(arrays))}",
-            because="a buffer is reused for a result of the same shape and dtype, or of the same size; one for each",
-            fix="return an array of that shape, or drop Donate: the argument is deleted for nothing",
-        ),
-        stacklevel=stack_level(),
+    problem = message(
+        contract.where,
+        f"no result can take the buffer of {names or listed(sorted(arrays))}",
+        because="a buffer is reused for a result of the same shape and dtype, or of the same size; one for each",
+        fix="return an array of that shape, or drop Donate: the argument is deleted for nothing",
     )
+    return f"{_OF_JAX}: {problem}"

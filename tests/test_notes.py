@@ -1,5 +1,7 @@
 """What is added to JAX's own exceptions."""
 
+import warnings
+
 import jax.numpy as jnp
 import pytest
 from jax import Array
@@ -43,3 +45,42 @@ def test_of_many_arrays_that_are_gone_the_first_are_named_and_the_others_counted
         step(state)
     (note,) = [note for note in caught.value.__notes__ if "step()" in note]
     assert "state[0], state[1], state[2], state[3], state[4], and 95 more." in note
+
+
+def test_a_warning_of_the_function_that_is_an_error_is_raised_before_the_arguments_are_gone():
+    @jit
+    def step(state: Donate[Array]) -> Array:
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+        return state + 1
+
+    state = jnp.ones(3)
+    with pytest.raises(DeprecationWarning, match="old") as caught:
+        step(state)
+    assert not state.is_deleted()
+    assert not any("deleted" in note for note in getattr(caught.value, "__notes__", []))
+
+
+def test_a_warning_of_the_function_is_shown_where_the_caller_asks_for_it():
+    @jit
+    def step(state: Donate[Array]) -> Array:
+        warnings.warn("old", DeprecationWarning, stacklevel=1)
+        return state + 1
+
+    with pytest.warns(DeprecationWarning, match="old"):
+        step(jnp.ones(3))
+
+
+def shortened(state: Donate[Array]) -> Array:
+    return state[:2]
+
+
+def test_of_a_donated_buffer_that_no_result_can_take_the_argument_is_named():
+    with pytest.warns(UserWarning, match=r"Some donated buffers were not usable: .*buffer of state \(float32\[3\]\)"):
+        jit(shortened)(jnp.ones(3))
+
+
+def test_where_that_warning_is_an_error_it_is_raised_before_the_arguments_are_gone():
+    state = jnp.ones(4)
+    with pytest.raises(UserWarning, match=r"Some donated buffers were not usable: .*buffer of state \(float32\[4\]\)"):
+        jit(inline=True)(shortened)(state)  # not compiled yet, so not warned of either
+    assert not state.is_deleted()
