@@ -2,9 +2,12 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 import annotax
 from tests.oracle import PIPELINES, agree, cases, contradict, contradictions, explore
@@ -12,9 +15,27 @@ from tests.oracle import PIPELINES, agree, cases, contradict, contradictions, ex
 ON_DEVICES = ["jit", "jit value_and_grad", "shard_map", "pmap"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have XLA compile equal programs once: most of those of annotax are equal to those of plain JAX."""
+    options = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in options}
+    for name, value in options.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
 @pytest.mark.parametrize("kinds", PIPELINES, ids=lambda kinds: "-".join(kind.name for kind in kinds))
 def test_every_spelling_of_a_call_gives_what_plain_jax_gives_and_shares_its_trace(kinds):
-    explore(cases(kinds), agree, examples=6 if len(kinds) == 1 else 4, seed=PIPELINES.index(kinds))
+    explore(cases(kinds), agree, examples=4 if len(kinds) == 1 else 3, seed=PIPELINES.index(kinds))
 
 
 def test_contradictory_markers_raise_at_decoration_and_the_message_names_the_parameter():

@@ -17,8 +17,8 @@ import numpy as np
 import annotax
 from tests.oracle.cases import Case, Home
 from tests.oracle.functions import Call, canonical, each
-from tests.oracle.steps import Flat, Leaves, Refusal, laid_out
-from tests.oracle.values import Value, described
+from tests.oracle.steps import Flat, Leaves, Refusal, can_be_laid_out, laid_out
+from tests.oracle.values import MESHES, Value, described
 
 TALLY: Counter[str] = Counter()
 """What kinds of cases were run."""
@@ -121,7 +121,7 @@ def _refused_at_call(case: Case, leaves: Leaves) -> list[Refusal]:
         if found:
             return [*refused, *found]
         leaves = step.inside(leaves)
-    return refused
+    return [*refused, *_layout_refusals(case, leaves)]
 
 
 def _static_refusals(case: Case) -> Iterator[Refusal]:
@@ -132,6 +132,14 @@ def _static_refusals(case: Case) -> Iterator[Refusal]:
         )
         if not all(constant):
             yield Refusal(annotax.StaticValueError, case.function.names([slot]))
+
+
+def _layout_refusals(case: Case, leaves: Leaves) -> Iterator[Refusal]:
+    """What keeps `jit` from laying out arguments, which it does where the function begins."""
+    for position in leaves.traced if case.mesh is not None else []:
+        spec = leaves.layout(position)
+        if spec is not None and not can_be_laid_out(leaves.values[position], spec, MESHES[case.mesh]):
+            yield Refusal(annotax.ShardingError, case.function.names([leaves.owners[position]]))
 
 
 def _raises(refused: Sequence[Refusal], call: Callable[[], Any]) -> None:

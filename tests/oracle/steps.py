@@ -205,12 +205,6 @@ class Jit(Step):
             if case.is_static(slot):
                 yield Refusal(annotax.MarkerError, case.function.names([slot]))
 
-    def refused_at_call(self, case: Case, leaves: Leaves) -> Iterator[Refusal]:
-        for position in leaves.traced if self.mesh is not None else []:
-            spec = leaves.layout(position)
-            if spec is not None and not can_be_laid_out(leaves.values[position], spec, MESHES[self.mesh]):
-                yield Refusal(annotax.ShardingError, case.function.names([leaves.owners[position]]))
-
     def plain(self, flat: Flat, leaves: Leaves, returned: Any) -> Flat:
         case = leaves.case
         donated = {i for i, p in enumerate(case.function.parameters) if "Donate" in p.markers}

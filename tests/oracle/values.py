@@ -115,10 +115,9 @@ W, BASIS, SHARED, COLUMNS = (
     "shared=jnp.float32({x})",
     "columns=jnp.array([[{x}, 0.7]])",
 )
-FORMS_OF_MODELS = {
-    name: f"{name}({W}, {BASIS}, {SHARED}, {COLUMNS}{', activation=jnp.tanh' if name == 'Module' else ''})"
-    for name in MODELS
-}
+FORMS_OF_MODELS = [
+    f"{name}({W}, {BASIS}, {SHARED}, {COLUMNS}{', activation=jnp.tanh' if name == 'Module' else ''})" for name in MODELS
+]
 
 DIFFERENTIABLE = (
     Hint("Array", (VECTOR, Form("jnp.float32({x})"), Form("jnp.asarray({x})"), Form("jnp.array([{x}], jnp.float16)"))),
@@ -131,10 +130,8 @@ DIFFERENTIABLE = (
             Form("dict(hidden=dict(w=jnp.array([{x}, 2.0]), steps=jnp.array([{n}, 3])))"),
         ),
     ),
-    *(Hint(name, (Form(text),)) for name, text in FORMS_OF_MODELS.items()),
-    Hint(
-        f"dict[str, list[{' | '.join(MODELS)}]]", tuple(Form(f"dict(a=[{text}])") for text in FORMS_OF_MODELS.values())
-    ),
+    Hint(" | ".join(MODELS), tuple(map(Form, FORMS_OF_MODELS))),
+    Hint(f"dict[str, list[{' | '.join(MODELS)}]]", tuple(Form(f"dict(a=[{text}])") for text in FORMS_OF_MODELS)),
 )
 """Hints whose values mostly have a gradient; those of `HINTS` may have one, or none."""
 
