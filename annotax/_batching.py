@@ -20,9 +20,10 @@ from annotax._errors import AxisError, MarkerError, message
 from annotax._fields import outline, says
 from annotax._hints import may_hold_fields
 from annotax._markers import Axis, Static
+from annotax._partition import returnable_leaves
 from annotax._source import Writer
 from annotax._transform import DEFAULT, Transform
-from annotax._tree import describe, flatten, is_traceable, leaves_with_paths
+from annotax._tree import Structure, describe, flatten, is_traceable, leaves_with_paths, split
 
 if TYPE_CHECKING:
     from annotax._faces import CompilingDecorator, KeepingDecorator
@@ -426,3 +427,40 @@ def for_each_axis(axes: Any, change: Callable[[Any], Any], value: Any) -> Any:
         return jax.tree.map(changed, axes, value, is_leaf=lambda axis: axis is None)
     except ValueError:  # the axes do not fit the result, which JAX says best
         return value
+
+
+class OutByField(Exception):
+    """Raised while mapping: fields of the result name axes, so it has to be mapped as a `ResultByField`."""
+
+
+class ResultByField:
+    """A function of leaves whose result is taken apart, since each of its leaves has an axis of its own.
+
+    Attributes:
+        structure: How the last result is put together from what was mapped.
+        axes: Of those of its leaves that are.
+    """
+
+    structure: Structure
+    axes: tuple[int | None, ...] = ()
+
+    def __init__(self, function: Callable[..., Any], axes_of: Callable[[Any], Sequence[int | None]]) -> None:
+        self._function = function
+        self._axes_of = axes_of
+
+    def __call__(self, *leaves: Any) -> Any:
+        """The leaves of the result that are mapped."""
+        result = self._function(*leaves)
+        traced, self.structure = split(result, returnable_leaves(result))
+        by_leaf = zip(self._axes_of(result), self.structure.constants, strict=True)
+        self.axes = tuple(axis for axis, constant in by_leaf if constant is None)
+        return traced
+
+    def look(self, leaves: Sequence[Any], **options: Any) -> None:
+        """Map it once without its numbers, to see which fields the result has."""
+
+        def seen(*leaves: Any) -> tuple[()]:
+            self(*leaves)
+            return ()
+
+        jax.eval_shape(lambda: cast("Any", jax.vmap)(seen, **options)(*leaves))

@@ -157,6 +157,15 @@ class Partition:
             slots[i] = structure.join(slots[i])
         return slots
 
+    @staticmethod
+    def of_traced(structures: Structures, slots: Sequence[Any], of_leaves: Sequence[Any]) -> tuple[Any, ...]:
+        """From one thing for each leaf of the slots, those of the leaves that `split` keeps."""
+        known, found, start = dict(structures), list[Any](), 0
+        for i, slot in enumerate(slots):
+            of_slot = of_leaves[start : (start := start + len(jax.tree.leaves(slot)))]
+            found += [of_slot[position] for position in known[i].positions] if i in known else of_slot
+        return tuple(found)
+
     def _check_constants(self, i: int, parameter: Parameter, value: Any, traced: Sequence[bool]) -> None:
         for (path, leaf), is_traced in zip(leaves_with_paths(parameter.name, value), traced, strict=True):
             if is_traced:

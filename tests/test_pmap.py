@@ -10,13 +10,26 @@ import sys
 import warnings
 from typing import Annotated, Any
 
+import equinox
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import Array
 
-from annotax import Axis, AxisError, Donate, MarkerError, NoDiff, Static, StaticValueError, pmap, transform, vmap
+from annotax import (
+    Axis,
+    AxisError,
+    Donate,
+    MarkerError,
+    NoDiff,
+    Static,
+    StaticValueError,
+    pmap,
+    pytree,
+    transform,
+    vmap,
+)
 
 FLAG = "--xla_force_host_platform_device_count=8"
 HAS_DEVICES = FLAG in os.environ.get("XLA_FLAGS", "")
@@ -116,6 +129,59 @@ def a_name_is_bound_for_collectives_and_for_markers():
     same(pmap(f, axis_name="i")(A.T + 1), jax.pmap(f, axis_name="i", in_axes=1)(A.T + 1))
 
 
+@pytree
+class Columns:
+    rows: Array
+    columns: Annotated[Array, Axis(1)]
+
+
+class Activated(equinox.Module):
+    x: Array
+    activation: Any
+    y: Annotated[Array, Axis(1)]
+
+
+COLUMNS = Columns(A, A.T)
+
+
+def fields_name_the_axes_of_arguments():
+    def f(value):
+        return value.rows * value.columns
+
+    same(pmap(f)(COLUMNS), vmap(f)(COLUMNS))
+
+
+def fields_name_the_axes_where_the_model_holds_a_function_too():
+    def f(value):
+        return jnp.sum(value.activation(value.x) + value.y)
+
+    activated = Activated(A, jnp.tanh, A.T)
+    same(pmap(f)(activated), vmap(f)(activated))
+
+
+def fields_of_the_result_name_its_axes():
+    def moved(value: Columns) -> Columns:
+        return Columns(value.rows + 1, value.columns + 2)
+
+    def unhinted(x, n: Static[int]):
+        return {"made": Columns(x, n * x), "n": n}
+
+    mapped = pmap(moved)
+    for _ in range(2):
+        same(mapped(COLUMNS), vmap(moved)(COLUMNS))
+    same(pmap(unhinted)(A, 3), vmap(unhinted)(A, 3))
+    assert pmap(unhinted)(A, 3)["made"].columns.shape == (2, 8)
+
+
+def fields_of_a_donated_result_name_its_axes():
+    def moved(value: Donate[Columns]) -> Columns:
+        return Columns(value.rows + 1, value.columns + 2)
+
+    once = pmap(moved)(COLUMNS)  # lies on the devices, so that its memory can be given away
+    same(pmap(moved)(once), vmap(moved)(vmap(moved)(COLUMNS)))
+    assert once.rows.is_deleted()
+
+
 def devices_are_passed_on():
     devices = jax.devices()[4:6]
     assert pmap(lambda x: x, devices=devices)(A[:2]).sharding.device_set == set(devices)
@@ -184,6 +250,10 @@ CASES = [
     statics_are_type_strict,
     a_donated_argument_is_gone_and_the_others_are_not,
     a_name_is_bound_for_collectives_and_for_markers,
+    fields_name_the_axes_of_arguments,
+    fields_name_the_axes_where_the_model_holds_a_function_too,
+    fields_of_the_result_name_its_axes,
+    fields_of_a_donated_result_name_its_axes,
     devices_are_passed_on,
     composes_with_vmap,
     gradients_flow_through_it,

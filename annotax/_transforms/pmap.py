@@ -12,16 +12,25 @@ from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast, overload
 import jax
 import numpy as np
 
-from annotax._batching import FROM_MARKERS, Axes, Batching, as_in_axes, for_each_axis
+from annotax._batching import (
+    FROM_MARKERS,
+    Axes,
+    Batching,
+    OutByField,
+    ResultByField,
+    as_in_axes,
+    for_each_axis,
+)
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Selector
 from annotax._errors import AxisError, message
+from annotax._hints import may_hold_fields
 from annotax._markers import Donate, Static
 from annotax._normal import named_as
 from annotax._partition import Partition, Structures, hold
 from annotax._tracebacks import shortens
 from annotax._transform import DEFAULT
-from annotax._tree import release
+from annotax._tree import flatten, release
 
 if TYPE_CHECKING:
     from annotax._faces import F, Jitted, PmapOptions
@@ -92,8 +101,15 @@ class Pmap(Batching):
         donated = contract.indices(Donate)
         out_axes = self.of_result(contract.result)
 
+        may_be_by_field = self.out_axes is FROM_MARKERS and not contract.result.is_derivative
+        may_be_by_field = may_be_by_field and may_hold_fields(contract.result.hint)
+        is_out_by_field = False
+
         def held(*slots: Any) -> Any:
-            return for_each_axis(out_axes, lambda part: hold(part, contract), core(*slots))
+            result = core(*slots)
+            if may_be_by_field and self.names_axes(result, contract.result):
+                raise OutByField
+            return for_each_axis(out_axes, lambda part: hold(part, contract), result)
 
         named_as(held, core)
         own = ("in_axes", "static_broadcasted_argnums", "donate_argnums")
@@ -106,35 +122,62 @@ class Pmap(Batching):
             structures: Structures, treedef: Any, in_axes: tuple[int | None, ...], given: tuple[int, ...]
         ) -> Any:
             def flat(*leaves: Any) -> Any:
-                return held(*Partition.join(structures, treedef.unflatten(leaves)))
+                whole = core if is_out_by_field else held
+                return whole(*Partition.join(structures, treedef.unflatten(leaves)))
 
-            return jax.pmap(named_as(flat, core), in_axes=in_axes, donate_argnums=given, **options)
+            if not is_out_by_field:
+                return jax.pmap(named_as(flat, core), in_axes=in_axes, donate_argnums=given, **options)
+            by_field = ResultByField(flat, lambda result: self.of_leaves(result, contract.result))
+            mapped: Any = None
+
+            def call(*leaves: Any) -> Any:
+                nonlocal mapped
+                if mapped is None:
+                    of_map = {name: options[name] for name in ("axis_name", "axis_size") if name in options}
+                    by_field.look(leaves, in_axes=in_axes, **of_map)
+                    mapped = jax.pmap(
+                        named_as(by_field, core),
+                        **{**options, "in_axes": in_axes, "donate_argnums": given, "out_axes": by_field.axes},
+                    )
+                return by_field.structure.join(mapped(*leaves))
+
+            return call
 
         given = {**self.given(contract), "static_broadcasted_argnums": ()}
         direct = None if contract.indices(Static) else cast("Any", jax.pmap)(held, **given)
         is_by_leaf = False
 
         def call(*slots: Any) -> Any:
-            nonlocal is_by_leaf
-            if direct is not None and not is_by_leaf and not axes.are_by_field(slots):
+            nonlocal is_by_leaf, is_out_by_field
+            if direct is not None and not is_by_leaf and not is_out_by_field and not axes.are_by_field(slots):
                 try:
                     return for_each_axis(out_axes, release, direct(*slots))
+                except OutByField:
+                    is_out_by_field = True
                 except Exception:
                     # JAX looks at all values and axes before it runs the function.
                     is_told = axes.problem(slots) is not None or self._too_many(axes, slots) is not None
                     if not is_told and not partition.is_mixed(slots) and axes.are_by_slot(slots):
                         raise
-                is_by_leaf = True
+                is_by_leaf = not is_out_by_field
             structures, arguments = partition.split(slots, whole=True)
-            leaves, treedef, in_axes = axes.of_leaves(arguments)
+            leaves, treedef = flatten(tuple(arguments))
+            # Of the slots as they came: in what is left of them no field tells its axis.
+            in_axes = partition.of_traced(structures, slots, axes.of_leaves(slots)[2])
             positions = _positions_of_leaves(arguments, donated)
             try:
-                mapped = of_leaves(structures, treedef, in_axes, positions)
-                return for_each_axis(out_axes, release, mapped(*leaves))
+                try:
+                    result = of_leaves(structures, treedef, in_axes, positions)(*leaves)
+                except OutByField:
+                    is_out_by_field = True
+                    of_leaves.cache_clear()
+                    result = of_leaves(structures, treedef, in_axes, positions)(*leaves)
             except Exception:
-                problem = axes.problem(arguments) or self._too_many(axes, arguments)
+                problem = axes.problem(slots) or self._too_many(axes, slots)
                 if problem is None:
                     raise
+            else:
+                return result if is_out_by_field else for_each_axis(out_axes, release, result)
             raise problem from None
 
         return call, contract

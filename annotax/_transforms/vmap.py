@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Unpack, overload
 
 import jax
 
-from annotax._batching import FROM_MARKERS, Batching, as_in_axes, for_each_axis
+from annotax._batching import FROM_MARKERS, Batching, OutByField, ResultByField, as_in_axes, for_each_axis
 from annotax._checks import TypeCheckerOption
 from annotax._contract import Contract, Selector
 from annotax._fields import says
 from annotax._hints import may_hold_fields
 from annotax._markers import Axis
 from annotax._normal import named_as
-from annotax._partition import hold, returnable_leaves
+from annotax._partition import hold
 from annotax._tracebacks import shortens
 from annotax._transform import DEFAULT
-from annotax._tree import release, split
+from annotax._tree import release
 
 if TYPE_CHECKING:
     from annotax._faces import F, Jitted, VmapOptions
@@ -77,7 +77,7 @@ class Vmap(Batching):
             result = core(*slots)
             if may_be_by_field and not isinstance(result, jax.Array) and self.names_axes(result, contract.result):
                 is_out_by_field = True
-                raise _OutByField
+                raise OutByField
             if out_axes != 0:
                 self.check_out_axes(contract, out_axes, result)
             return for_each_axis(out_axes, lambda part: hold(part, contract), result)
@@ -97,25 +97,13 @@ class Vmap(Batching):
             leaves, treedef, in_axes = axes.of_leaves(slots)
             if not is_out_by_field:
                 return of_leaves(treedef, in_axes)(*leaves)
-            structure: Any = None
-            axes_of_result: tuple[int | None, ...] = ()
-
-            def flat(*leaves: Any) -> Any:
-                nonlocal structure, axes_of_result
-                result = core(*treedef.unflatten(leaves))
-                traced, structure = split(result, returnable_leaves(result))
-                by_leaf = zip(self.of_leaves(result, contract.result), structure.constants, strict=True)
-                axes_of_result = tuple(axis for axis, constant in by_leaf if constant is None)
-                return traced
-
-            def look(*leaves: Any) -> tuple[()]:
-                flat(*leaves)
-                return ()
-
-            # It is made once without its numbers, to see which fields the result has.
-            jax.eval_shape(lambda: cast("Any", jax.vmap)(look, in_axes=in_axes, **options)(*leaves))
-            mapped = jax.vmap(named_as(flat, core), in_axes=in_axes, out_axes=axes_of_result, **options)(*leaves)
-            return structure.join(mapped)
+            flat = ResultByField(
+                lambda *leaves: core(*treedef.unflatten(leaves)),
+                lambda result: self.of_leaves(result, contract.result),
+            )
+            flat.look(leaves, in_axes=in_axes, **options)
+            mapped = jax.vmap(named_as(flat, core), in_axes=in_axes, out_axes=flat.axes, **options)(*leaves)
+            return flat.structure.join(mapped)
 
         def call(*slots: Any) -> Any:
             nonlocal is_by_leaf
@@ -128,7 +116,7 @@ class Vmap(Batching):
                 raise problem
             try:
                 return for_each_axis(out_axes, release, by_leaf(slots) if by_leaves else direct(*slots))
-            except _OutByField:
+            except OutByField:
                 pass
             except Exception:
                 # JAX looks at all axes before it runs the function, so what they show is the reason for any error.
@@ -171,10 +159,6 @@ class Vmap(Batching):
             typechecker,
         )
         return self._made(step, function)
-
-
-class _OutByField(Exception):
-    """Raised while mapping: the fields of the result name axes."""
 
 
 vmap: Vmap = Vmap()
