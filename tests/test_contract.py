@@ -76,6 +76,13 @@ def test_the_contract_names_the_function_and_its_place(contract_of):
     assert contract.source == f"test_contract.py:{f.__code__.co_firstlineno}"
 
 
+def test_layouts_are_imposed_by_jit_and_by_nothing_else(contract_of):
+    assert not contract_of(fill).is_laid_out
+    assert not contract_of(annotax.grad(fill)).is_laid_out
+    assert contract_of(annotax.jit(fill)).is_laid_out
+    assert contract_of(annotax.grad(annotax.jit(fill))).is_laid_out
+
+
 def test_a_component_of_a_returned_tuple_is_auxiliary_where_it_is_marked(contract_of):
     def f(x) -> tuple[Array, annotax.Aux[dict[str, Array]], int]: ...
 
@@ -224,9 +231,9 @@ class Outer:
         return jnp.full((n,), x)
 
     class Inner:
-        Count = Static[int]
+        Length = Static[int]
 
-        def fill(x: Array, n: "Count"):
+        def fill(x: Array, n: "Length"):
             return jnp.full((n,), x)
 
 
