@@ -232,6 +232,16 @@ def test_the_face_has_the_functions_attributes(decorator, attribute):
 
 
 @pytest.mark.parametrize("decorator", DECORATORS, ids=NAMES)
+@pytest.mark.parametrize("attribute", ["__name__", "__qualname__", "__module__"])
+def test_the_face_of_a_local_function_or_a_lambda_has_its_names(decorator, attribute):
+    def step(x: Array):
+        return x
+
+    for function in (step, lambda x: x):
+        assert getattr(decorator(function), attribute) == getattr(function, attribute)
+
+
+@pytest.mark.parametrize("decorator", DECORATORS, ids=NAMES)
 def test_the_wrapped_function_is_the_users_own(decorator):
     assert decorator(_documented).__wrapped__ is _documented
 

@@ -135,10 +135,8 @@ class Pmap(Batching):
                 if mapped is None:
                     of_map = {name: options[name] for name in ("axis_name", "axis_size") if name in options}
                     by_field.look(leaves, in_axes=in_axes, **of_map)
-                    mapped = jax.pmap(
-                        named_as(by_field, core),
-                        **{**options, "in_axes": in_axes, "donate_argnums": given, "out_axes": by_field.axes},
-                    )
+                    given_options = {**options, "in_axes": in_axes, "donate_argnums": given, "out_axes": by_field.axes}
+                    mapped = cast("Any", jax.pmap)(named_as(by_field, core), **given_options)
                 return by_field.structure.join(mapped(*leaves))
 
             return call
