@@ -152,19 +152,35 @@ def plugin(version: str) -> type[Plugin]:
 class _AnnotaxPlugin(Plugin):
     """See the module."""
 
+    _looked_at = 0  # how many of mypy's modules
+
     def get_additional_deps(self, file: MypyFile) -> list[tuple[int, str, int]]:
         """Whatever uses annotax refers to its aliases, so that they are there when it comes from the cache."""
-        modules = {name for imported in file.imports for name in _imported(imported)}
-        if not any(name == "annotax" or name.startswith("annotax.") for name in modules):
+        if not _uses_annotax(file):
             return []
         _Aliases(file)
         return [(10, "annotax._markers", -1), (10, "annotax._faces", -1)]
 
     def get_type_analyze_hook(self, fullname: str) -> Callable[[AnalyzeTypeContext], Type] | None:
         """Keep the markers of `Annotated`."""
+        hook: Callable[[AnalyzeTypeContext], Type] | None = None
         if fullname in ("typing.Annotated", "typing_extensions.Annotated"):
-            return lambda ctx: _annotated(ctx, fullname)
-        return None
+            hook = lambda ctx: _annotated(ctx, fullname)  # noqa: E731
+        rewritten = self._rewrite_new_modules()
+        return (lambda ctx: _once_more(ctx, hook, rewritten)) if rewritten else hook
+
+    def _rewrite_new_modules(self) -> list[MypyFile]:
+        """Rewrite the aliases of modules that are here for other reasons than a change of their own.
+
+        Such a module, one of whose imports has changed, was parsed anew, but its dependencies are those of the cache.
+        This is the first that a plugin hears of it.
+        """
+        modules = self._modules or {}
+        if len(modules) == self._looked_at:  # as it nearly always is, and this is asked for every type
+            return []
+        new = list(modules.values())[self._looked_at if self._looked_at < len(modules) else 0 :]
+        self._looked_at = len(modules)
+        return [file for file in new if _uses_annotax(file) and _Aliases(file).found]
 
     def get_function_hook(self, fullname: str) -> Callable[[FunctionContext], Type] | None:
         """Keep the transforms of `transform(...)`."""
@@ -198,10 +214,17 @@ def _imported(node: ImportBase) -> list[str]:
     return [node.id] if isinstance(node, (ImportFrom, ImportAll)) else []
 
 
+def _uses_annotax(file: MypyFile) -> bool:
+    """Whether a module imports annotax, or a part of it."""
+    modules = {name for imported in file.imports for name in _imported(imported)}
+    return any(name == "annotax" or name.startswith("annotax.") for name in modules)
+
+
 class _Aliases:
     """Rewrites `Frozen = Annotated[Array, NoDiff]` to `Frozen = NoDiff[Array]`: mypy drops the metadata of an alias."""
 
     def __init__(self, file: MypyFile) -> None:
+        self.found = False
         self.markers: set[str] = set()
         self.modules: set[str] = set()
         for imported in file.imports:
@@ -244,6 +267,7 @@ class _Aliases:
                 inner = index.items[0] if is_first else IndexExpr(expression.base, expression.index)
                 inner.set_line(expression)
                 expression.base, expression.index = metadata, inner
+                self.found = True
 
     def is_marker(self, metadata: Expression) -> bool:
         """Whether an expression is a marker, as far as imports tell."""
@@ -252,6 +276,16 @@ class _Aliases:
         if not isinstance(metadata, MemberExpr) or getattr(metadata.expr, "name", None) not in self.modules:
             return False
         return _MARKERS + metadata.name in _ALIASES
+
+
+def _once_more(
+    ctx: AnalyzeTypeContext, hook: Callable[[AnalyzeTypeContext], Type] | None, rewritten: Sequence[MypyFile]
+) -> Type:
+    """What a type is; and its module is gone through again, if its aliases have just been rewritten."""
+    analyzer = cast("Any", ctx.api).api
+    if any(file is getattr(analyzer, "cur_mod_node", None) for file in rewritten):
+        analyzer.defer()
+    return ctx.type.accept(cast("Any", ctx.api)) if hook is None else hook(ctx)
 
 
 # --- markers in types ------------------------------------------------------------------------------------------------

@@ -229,6 +229,13 @@ def test_importers_see_the_markers_with_a_cache_and_without(project: Project) ->
     project.check("app")
 
 
+def test_importers_see_a_library_of_which_only_an_import_has_changed(project: Project) -> None:
+    project.write(below="limit = 1\n", lib=f"{LIBRARY}\nimport below\n", app=IMPORTER.replace("{library}", "lib"))
+    project.check("app")
+    project.write(below="limit = 'one'\n")
+    project.check("app")
+
+
 def test_importers_see_a_library_that_was_checked_alone(project: Project) -> None:
     written(project)
     project.check("lib")
