@@ -17,6 +17,7 @@ import numpy as np
 import annotax
 from tests.oracle.cases import Case, Home
 from tests.oracle.functions import Call, canonical, each
+from tests.oracle.maps import Vmap
 from tests.oracle.steps import Flat, Leaves, Refusal, can_be_laid_out, laid_out
 from tests.oracle.values import MESHES, Value, described
 
@@ -115,7 +116,7 @@ def _plain(case: Case, oracle: Home, leaves: Leaves) -> Flat:
 
 
 def _refused_at_call(case: Case, leaves: Leaves) -> list[Refusal]:
-    refused = list(_static_refusals(case))
+    refused = [*_static_refusals(case), *_name_refusals(case)]
     for step in case.steps:
         found = list(step.refused_at_call(case, leaves))
         if found:
@@ -132,6 +133,14 @@ def _static_refusals(case: Case) -> Iterator[Refusal]:
         )
         if not all(constant):
             yield Refusal(annotax.StaticValueError, case.function.names([slot]))
+
+
+def _name_refusals(case: Case) -> Iterator[Refusal]:
+    """The axes of maps that are not there."""
+    names = {step.axis_name for step in case.steps if isinstance(step, Vmap)}
+    for parameter in case.function.parameters if names else []:
+        if any(axis.name is not None and axis.name not in names for axis in parameter.axes):
+            yield Refusal(annotax.MarkerError, (parameter.name,))
 
 
 def _layout_refusals(case: Case, leaves: Leaves) -> Iterator[Refusal]:

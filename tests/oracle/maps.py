@@ -86,10 +86,6 @@ class Vmap(Step):
                 yield Refusal(annotax.MarkerError, case.function.names([slot]))
 
     def refused_at_call(self, case: Case, leaves: Leaves) -> Iterator[Refusal]:
-        names = {step.axis_name for step in case.steps if isinstance(step, Vmap)}
-        for parameter in case.function.parameters:
-            if any(axis.name is not None and axis.name not in names for axis in parameter.axes):
-                yield Refusal(annotax.MarkerError, (parameter.name,))
         mapped = [(position, axis) for position, axis in enumerate(self.axes(leaves)) if axis is not None]
         names_of = leaves.case.function.names
         lacking = [p for p, axis in mapped if not -np.ndim(leaves.values[p]) <= axis < np.ndim(leaves.values[p])]
