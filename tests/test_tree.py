@@ -211,7 +211,7 @@ def test_a_traced_array_is_described_as_traced():
         (int, "the class int"),
         (math.sin, "the function sin"),
         ((1, "sum"), "(1, 'sum')"),
-        ([ARRAY], "list of 1"),
+        ([jnp.ones(2)], "list of 1"),
         ([np.ones(2), 1], "list of 2"),
         (ByValue(1.0), "ByValue(rate=1.0)"),
         (ByIdentity(), "an object of type ByIdentity"),
