@@ -23,7 +23,7 @@ CORE = {
     "annotax/_signature.py": ("test_contract", "test_errors", "test_transform", "test_normal"),
     "annotax/_contract.py": ("test_contract", "test_contract_postponed", "test_errors", "test_transform"),
     "annotax/_normal.py": ("test_normal", "test_transform"),
-    "annotax/_tree.py": ("test_jit", "test_models", "test_silent"),
+    "annotax/_tree.py": ("test_tree", "test_jit", "test_models", "test_silent"),
     "annotax/_partition.py": ("test_models", "test_jit", "test_silent"),
 }
 """The modules that every transform stands on, and the tests that speak of them most."""
@@ -52,16 +52,13 @@ def _reach(place: Path, modules: Sequence[str]) -> Reach:
     return {name: seen for test in wanted for name, seen in known[test]["reach"].items()}
 
 
-def _chosen(modules: Sequence[str], sample: int | None, seed: int) -> list[Mutant]:
-    chosen: list[Mutant] = []
+def _drawn(modules: Sequence[str], sample: int | None, seed: int) -> Iterator[Mutant]:
+    """All mutants of some modules, or as many of each as are wanted."""
     for module in modules:
         found = mutants(module)
-        if sample is not None and sample < len(found):
-            drawn = set(random.Random(seed).sample(range(len(found)), sample))
-            print(f"{module}: {sample} of {len(found)} mutants, seed {seed}")
-            found = [mutant for i, mutant in enumerate(found) if i in drawn]
-        chosen += found
-    return chosen
+        drawn = set(random.Random(seed).sample(range(len(found)), min(len(found), sample or len(found))))
+        print(f"{module}: {len(drawn)} of {len(found)} mutants, seed {seed}", flush=True)
+        yield from (mutant for i, mutant in enumerate(found) if i in drawn)
 
 
 def _summary(tried: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -93,11 +90,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     reach = _reach(given.folder / "reach.json", given.modules)
     results = given.folder / "results.json"
     tried: dict[str, dict[str, Any]] = json.loads(results.read_text()) if results.exists() else {}
-    chosen = _chosen(given.modules, given.sample, given.seed)
+    names = set(given.only)
     if given.survivors:
-        chosen = [mutant for mutant in chosen if tried.get(mutant.name, {}).get("outcome") == "survived"]
-    if given.only:
-        chosen = [mutant for mutant in chosen if mutant.name in given.only]
+        names |= {name for name, verdict in tried.items() if verdict["outcome"] == "survived"}
+    if names:
+        chosen = [mutant for module in given.modules for mutant in mutants(module, names)]
+    else:
+        chosen = list(_drawn(given.modules, given.sample, given.seed))
     print(f"{len(chosen)} mutants", flush=True)
     for number, mutant in enumerate(chosen, start=1):
         began = time.monotonic()

@@ -9,7 +9,7 @@ import ast
 import dataclasses
 import difflib
 import pickle
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -174,13 +174,13 @@ class Mutant:
 
     def diff(self) -> str:
         """What was changed."""
-        before, after = Path(self.module).read_text().split("\n"), self.source.split("\n")
+        before, after = Path(self.module).read_text().splitlines(), self.source.splitlines()
         lines = difflib.unified_diff(before, after, n=0, lineterm="")
         return "\n".join(line for line in lines if not line.startswith(("---", "+++")))
 
 
-def mutants(module: str) -> list[Mutant]:
-    """Every mutant of a file, in the order of its lines; those that say the same are one."""
+def mutants(module: str, names: Container[str] | None = None) -> list[Mutant]:
+    """The mutants of a file in the order of its lines: those named, or all; of those that say the same, one."""
     source = Path(module).read_text()
     tree = get_ast(source)
     fresh = pickle.dumps(tree)  # far quicker than to parse again for every mutant
@@ -193,6 +193,8 @@ def mutants(module: str) -> list[Mutant]:
         spans = (span for node in nodes for span in operator.mutation_positions(node))
         for occurrence, (start, _) in enumerate(spans):
             if any(first <= start < last for first, last in ignored):
+                continue
+            if names is not None and f"{module}:{name}:{occurrence}" not in names:
                 continue
             mutated = MutationVisitor(occurrence, operator).walk(pickle.loads(fresh)).get_code()
             try:
