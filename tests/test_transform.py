@@ -408,6 +408,35 @@ def test_a_callable_object_decorated_three_times_traces_once():
     assert len(traces) == 1
 
 
+def test_a_callable_object_is_left_as_it_was():
+    class Power:
+        def __init__(self):
+            self.exponent = 2
+
+        def __call__(self, x):
+            return x**self.exponent
+
+    power = Power()
+    assert jit(power)(3.0) == 9.0
+    assert vars(power) == {"exponent": 2}
+
+
+def test_a_callable_object_without_attributes_decorated_three_times_traces_once():
+    traces = []
+
+    class Traced:
+        __slots__ = ("__weakref__",)
+
+        def __call__(self, x):
+            traces.append(x)
+            return x
+
+    traced = Traced()
+    for _ in range(3):
+        jit(traced)(1.0)
+    assert len(traces) == 1
+
+
 def test_a_partial_decorated_three_times_traces_once():
     traces = []
     partial = functools.partial(counting(traces), n=3)
