@@ -1,7 +1,11 @@
 """What several test modules share."""
 
 import gc
+import importlib.util
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -27,6 +31,23 @@ class _Reading(annotax.Transform):
 
     def apply(self, core: Any, contract: annotax.Contract) -> tuple[Any, annotax.Contract]:
         return core, self.check(contract)
+
+
+@pytest.fixture(scope="session")
+def script_of_docs() -> Callable[[str], ModuleType]:
+    """A function that loads a script that writes pages of docs/, `generate_errors` for one."""
+
+    def script_of_docs(name: str) -> ModuleType:
+        path = Path(__file__).parent.parent / "docs" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module  # where its dataclasses look up their hints
+        spec.loader.exec_module(module)
+        return module
+
+    return script_of_docs
 
 
 @pytest.fixture

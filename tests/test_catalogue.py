@@ -1,12 +1,11 @@
 """Each row of the catalogue of mistakes, and the page that is made of it, `docs/errors.md`."""
 
 import ast
-import importlib.util
 import os
 import re
-import sys
 import traceback
 import types
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -164,14 +163,8 @@ def test_what_ipython_shows(mistake: Mistake):
 
 
 @pytest.fixture(scope="module")
-def generate() -> types.ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_errors", PAGE.parent / "generate_errors.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["generate_errors"] = module
-    spec.loader.exec_module(module)
-    return module
+def generate(script_of_docs: Callable[[str], types.ModuleType]) -> types.ModuleType:
+    return script_of_docs("generate_errors")
 
 
 def test_the_page_is_what_the_rows_say(generate: types.ModuleType):

@@ -1,9 +1,8 @@
 """The pages of docs/coming-from: both sides of each pair give the same, and the pages show the pairs as they are."""
 
 import ast
-import importlib.util
 import re
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -25,14 +24,8 @@ each_library = pytest.mark.parametrize("library", LIBRARIES, ids=lambda library:
 
 
 @pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_coming_from", DOCS / "generate_coming_from.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["generate_coming_from"] = module
-    spec.loader.exec_module(module)
-    return module
+def generate(script_of_docs: Callable[[str], ModuleType]) -> ModuleType:
+    return script_of_docs("generate_coming_from")
 
 
 @each_pair

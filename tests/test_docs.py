@@ -1,10 +1,9 @@
 """The pages of docs/: their code runs, page by page and in order, and the table of markers is what the code says."""
 
 import doctest
-import importlib.util
 import inspect
 import re
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import FunctionType, ModuleType
 
@@ -29,14 +28,8 @@ def blocks(page: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["generate"] = module  # where its dataclasses look up their hints
-    spec.loader.exec_module(module)
-    return module
+def generate(script_of_docs: Callable[[str], ModuleType]) -> ModuleType:
+    return script_of_docs("generate")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

@@ -1,12 +1,12 @@
 """What static type checkers make of the case files is what the comments in them expect."""
 
-import importlib.util
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -30,14 +30,8 @@ def run(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_typing", DOCS / "generate_typing.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["generate_typing"] = module
-    spec.loader.exec_module(module)
-    return module
+def generate(script_of_docs: Callable[[str], ModuleType]) -> ModuleType:
+    return script_of_docs("generate_typing")
 
 
 @pytest.mark.parametrize("case", case_files(), ids=lambda case: case.stem)
