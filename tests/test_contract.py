@@ -183,6 +183,14 @@ def test_a_local_name_shadows_a_global_one(markers_of):
     assert markers_of(f) == {"n": [NoDiff]}
 
 
+def test_a_global_name_that_an_enclosing_function_uses_too_is_read_at_decoration(markers_of):
+    assert Static[int] == Count
+
+    def f(x: Array, n: "Count"): ...
+
+    assert markers_of(f) == {"x": [], "n": [Static]}
+
+
 def test_a_closed_over_name_is_read_after_the_enclosing_function_has_returned(markers_of):
     def outer():
         Local = Static[int]

@@ -376,6 +376,15 @@ def test_a_wrapper_that_takes_the_same_calls_is_accepted(make):
     assert jit(functools.wraps(step)(make(equal)))(1.0, k=1, m=2) == 1.0
 
 
+def test_a_wrapper_of_what_takes_anything_has_to_take_anything_too():
+    def step(x, *args: NoDiff[float], **kwargs: NoDiff[float]):
+        return x
+
+    assert jit(functools.wraps(step)(lambda x, *args, **kwargs: x))(1.0, 2.0, k=3.0) == 1.0
+    refused(jit, functools.wraps(step)(lambda x, *args: x), "wrapper takes other parameters")
+    refused(jit, functools.wraps(step)(lambda x, **kwargs: x), "wrapper takes other parameters")
+
+
 def test_the_parameters_of_a_wrapper_that_disagrees_are_shown_as_they_are_written():
     def step(x, /, n, *, k=2): ...
 

@@ -131,6 +131,7 @@ def test_an_object_that_can_be_called_is_a_constant_only_where_callables_are():
     assert not is_constant(Acting(), callables=False)
     assert is_constant(ByValue(1.0), callables=False)
     assert is_constant("sum", callables=False)
+    assert is_constant(int, callables=False)
 
 
 def test_a_tracer_has_no_hash():
