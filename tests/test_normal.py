@@ -1,6 +1,7 @@
 """The normal form: every kind of parameter, every spelling of a call, and a face that looks like the function."""
 
 import builtins
+import copy
 import functools
 import inspect
 import itertools
@@ -244,6 +245,13 @@ def test_the_face_of_a_local_function_or_a_lambda_has_its_names(decorator, attri
 @pytest.mark.parametrize("decorator", DECORATORS, ids=NAMES)
 def test_the_wrapped_function_is_the_users_own(decorator):
     assert decorator(_documented).__wrapped__ is _documented
+
+
+def test_the_attributes_of_a_face_are_copied_to_a_plain_dict():
+    copied = copy.copy(vars(jit(_documented)))
+    assert type(copied) is dict
+    assert copied["note"] == "kept"
+    assert "lower" in copied
 
 
 def test_the_wrapped_function_of_a_stack_of_decorators_is_the_users_own():
