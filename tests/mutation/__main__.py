@@ -29,8 +29,8 @@ CORE = {
 """The modules that every transform stands on, and the tests that speak of them most."""
 
 FURTHER = (
-    *("test_catalogue", "test_errors", "test_fields", "test_jit", "test_models", "test_paths", "test_silent"),
-    *("test_typecheckers", "test_vmap"),
+    *("test_bad_weather", "test_catalogue", "test_errors", "test_fields", "test_jit", "test_models", "test_paths"),
+    *("test_silent", "test_typecheckers", "test_vmap"),
 )
 """More tests that reach them."""
 
