@@ -190,11 +190,10 @@ def functions(draw: Any, around: Sequence[Map]) -> Function:
     kinds = [kind for kind, most in counts for _ in range(draw(st.integers(0, most)))] or [P.POSITIONAL_OR_KEYWORD]
     names = draw(st.permutations(NAMES))
     drawn: list[Parameter] = []
-    may_have_fields = all(each.counts_back for each in around)  # `pmap` does not read what they say
     sure = draw(st.integers(0, len(kinds) - 1))  # this one likely has a gradient
     for i, kind in enumerate(kinds):
         must_default = kind is not P.KEYWORD_ONLY and any(parameter.default is not None for parameter in drawn)
-        hints = [hint for hint in (DIFFERENTIABLE if i == sure else HINTS) if may_have_fields or not hint.has_fields]
+        hints = DIFFERENTIABLE if i == sure else HINTS
         drawn.append(draw(parameters(names[i], kind, i, must_default, hints, around)))
     seat = draw(st.sampled_from(SEATS))
     return Function(tuple(drawn), draw(returned(around)), seat, draw(st.booleans()))

@@ -97,11 +97,6 @@ class Hint:
     differentiable: bool = True
 
     @property
-    def has_fields(self) -> bool:
-        """Whether its values are models."""
-        return any(name in self.text for name in MODELS)
-
-    @property
     def constants(self) -> tuple[Form, ...]:
         return tuple(form for form in self.forms if form.constant)
 
