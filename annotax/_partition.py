@@ -18,7 +18,7 @@ from annotax._checks import check_static, check_static_leaf, is_constant_argumen
 from annotax._contract import Contract, Parameter
 from annotax._errors import StaticValueError, message
 from annotax._fields import outline, place_at
-from annotax._hints import EMPTY, may_hold_fields
+from annotax._hints import may_hold_fields, why_static
 from annotax._markers import Static
 from annotax._normal import as_slots, named_as
 from annotax._paths import Path
@@ -302,7 +302,11 @@ def slot_holds_traceable(parameter: Parameter, slot: Any) -> bool:
         items = cast("Sequence[Any]", slot)
     elif parameter.kind is SignatureParameter.VAR_KEYWORD:
         items = list(slot.values())
-    return any(holds_traceable(item, numbers=parameter.hint is EMPTY) for item in items)
+    if any(holds_traceable(item, numbers=False) for item in items):
+        return True
+    # Where its default alone made it static, and no hint asks for a constant, a number is traced as everywhere else.
+    is_free = why_static(parameter.hint) is None
+    return is_free and any(holds_traceable(item, numbers=True) for item in items)
 
 
 def constant_of(parameter: Parameter, slot: Any) -> Constant:

@@ -4,13 +4,14 @@ import dataclasses
 import enum
 import functools
 import gc
+import inspect
 import os
 import pickle
 import subprocess
 import sys
 import weakref
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import cloudpickle
 import equinox as eqx
@@ -108,6 +109,19 @@ def test_a_static_object_with_identity_is_allowed_where_it_is_marked():
         return jnp.full((config.n,), x)
 
     assert f(1.0, Config()).shape == (3,)
+
+
+@pytest.mark.parametrize("hint", [inspect.Parameter.empty, Any, Annotated[Any, NoDiff]], ids=str)
+def test_a_number_is_traced_where_only_the_default_is_a_string(hint):
+    def f(x, scale="none"):
+        return x if isinstance(scale, str) else x * scale
+
+    if hint is not inspect.Parameter.empty:
+        f.__annotations__["scale"] = hint
+    compiled = jit(f)
+    assert [float(compiled(2.0, scale)) for scale in (0.5, 1.5, 2.5)] == [1.0, 3.0, 5.0]
+    assert len(compiled.traces) == 1
+    assert float(compiled(2.0)) == 2.0
 
 
 # --- donated parameters ----------------------------------------------------------------------------------------------
@@ -384,7 +398,7 @@ def test_self_of_an_ordinary_class_raises_and_says_what_to_do():
         def step(self, x):
             return x
 
-    with pytest.raises(StaticValueError, match=r"(?s)argument self .*Static\[Self\].*annotax\.jit\(obj\.method\)"):
+    with pytest.raises(StaticValueError, match=r'(?s)argument self .*Static\["Trainer"\].*annotax\.jit\(obj\.method\)'):
         Trainer().step(1.0)
 
 
