@@ -546,3 +546,18 @@ def test_a_numpy_scalar_fits_a_number_also_where_jax_makes_an_array_of_it():
 
     assert f(np.float32(1.5)) == 3.0
     assert grad(f)(np.float32(1.5)) == 3.0
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_arguments_of_a_star_get_one_cotangent_each(count):
+    @custom_vjp
+    def total(*args: Array) -> Array:
+        return sum(jnp.sum(a) for a in args)
+
+    total.defvjp(
+        lambda *args: (total(*args), args),
+        lambda residuals, cotangent: tuple(2 * cotangent * a for a in residuals),
+    )
+    given = [jnp.full(2, float(i + 1)) for i in range(count)]
+    gradients = jax.grad(lambda args: total(*args))(given)
+    assert [gradient.tolist() for gradient in gradients] == [(2 * a).tolist() for a in given]

@@ -270,7 +270,9 @@ class CustomVjp(_CustomRule):
         partition = slots_of.partition
         # Where one cotangent comes back it may stand in a tuple, as in a rule for JAX itself, unless that is its own.
         is_alone = len(slots_of.differentiable) == 1
-        may_be_tuple = is_alone and not _is_array(contract.parameters[slots_of.differentiable[0]].hint)
+        alone = contract.parameters[slots_of.differentiable[0]]
+        # The hint of `*args` is that of one of them.
+        may_be_tuple = is_alone and (alone.kind is SignatureParameter.VAR_POSITIONAL or not _is_array(alone.hint))
 
         def forward(structures: Structures, *arguments: Any) -> Any:
             slots = Partition.join(structures, arguments)
