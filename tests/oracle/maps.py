@@ -201,11 +201,23 @@ class ShardMap(Step):
         """The layout of a leaf."""
         slot = leaves.owners[position]
         if slot in self.overridden.slots:
-            return eval(self.specs[self.overridden.slots.index(slot)], NAMESPACE)
+            return self.of_slot(leaves.case, slot)
         return leaves.layout(position) or PartitionSpec()
 
+    def of_slot(self, case: Case, slot: int) -> Any:
+        """What is said of a whole slot, whatever it holds."""
+        text = case.function.parameters[slot].layout
+        if slot in self.overridden.slots:
+            text = self.specs[self.overridden.slots.index(slot)]
+        return PartitionSpec() if text is None else eval(text, NAMESPACE)
+
     def refused_at_call(self, case: Case, leaves: Leaves) -> Iterator[Refusal]:
-        for position in leaves.traced if self.mesh is not None else []:
+        if self.mesh is None:
+            return
+        for slot in range(len(case.function.parameters)):  # also of what has no leaves: the mesh lacks the axis
+            if slot not in case.static and {*self.of_slot(case, slot)} - {None, *MESHES[self.mesh].axis_names}:
+                yield Refusal(annotax.ShardingError, case.function.names([slot]))
+        for position in leaves.traced:
             if not can_be_laid_out(leaves.values[position], self.spec(leaves, position), MESHES[self.mesh]):
                 yield Refusal(annotax.ShardingError, case.function.names([leaves.owners[position]]))
 

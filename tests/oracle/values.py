@@ -255,7 +255,8 @@ def _example(leaf: Any, i: int) -> Any:
         return jax.random.wrap_key_data(jax.random.key_data(leaf) + i)
     if is_differentiable(leaf):
         return leaf * getattr(leaf, "dtype", np.dtype(np.float32)).type(1 + 0.15 * i)
-    return leaf ^ bool(i % 2) if isinstance(leaf, bool) else leaf + i
+    is_bool = np.asarray(leaf).dtype == np.bool_
+    return leaf ^ bool(i % 2) if is_bool else leaf + i
 
 
 def mix(*slots: Any) -> Any:
