@@ -182,6 +182,15 @@ def fields_of_a_donated_result_name_its_axes():
     assert once.rows.is_deleted()
 
 
+def a_shared_argument_stays_shared_beside_rests_that_are_empty():
+    def f(tree, by: Annotated[float, Axis(None)], *args, **kwargs):
+        return tree["a"] * by + tree["b"] + sum(args)
+
+    tree = {"a": A, "b": A, "c": A}
+    for rest in ((), (A,)):
+        same(pmap(f)(tree, 2.0, *rest), vmap(f)(tree, 2.0, *rest))
+
+
 def devices_are_passed_on():
     devices = jax.devices()[4:6]
     assert pmap(lambda x: x, devices=devices)(A[:2]).sharding.device_set == set(devices)
@@ -250,6 +259,7 @@ CASES = [
     statics_are_type_strict,
     a_donated_argument_is_gone_and_the_others_are_not,
     a_name_is_bound_for_collectives_and_for_markers,
+    a_shared_argument_stays_shared_beside_rests_that_are_empty,
     fields_name_the_axes_of_arguments,
     fields_name_the_axes_where_the_model_holds_a_function_too,
     fields_of_the_result_name_its_axes,

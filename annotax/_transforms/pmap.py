@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter as P
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast, overload
 
 import jax
@@ -142,7 +143,9 @@ class Pmap(Batching):
             return call
 
         given = {**self.given(contract), "static_broadcasted_argnums": ()}
-        direct = None if contract.indices(Static) else cast("Any", jax.pmap)(held, **given)
+        # With two slots that hold nothing, JAX 0.10.2 takes the axis of one argument for that of another.
+        may_be_empty = any(p.kind in (P.VAR_POSITIONAL, P.VAR_KEYWORD) for p in contract)
+        direct = None if contract.indices(Static) or may_be_empty else cast("Any", jax.pmap)(held, **given)
         is_by_leaf = False
 
         def call(*slots: Any) -> Any:
