@@ -128,9 +128,7 @@ def _refused_at_call(case: Case, leaves: Leaves) -> list[Refusal]:
 def _static_refusals(case: Case) -> Iterator[Refusal]:
     for slot in sorted(case.static):
         constant: list[bool] = []
-        each(
-            case.call[slot], lambda value, constant=constant: constant.append(value.form.constant and not value.batches)
-        )
+        each(case.call[slot], lambda value, constant=constant: constant.append(_is_constant(value)))
         if not all(constant):
             yield Refusal(annotax.StaticValueError, case.function.names([slot]))
 
@@ -149,6 +147,15 @@ def _layout_refusals(case: Case, leaves: Leaves) -> Iterator[Refusal]:
         spec = leaves.layout(position)
         if spec is not None and not can_be_laid_out(leaves.values[position], spec, MESHES[case.mesh]):
             yield Refusal(annotax.ShardingError, case.function.names([leaves.owners[position]]))
+
+
+def _is_constant(value: Value) -> bool:
+    """Whether a value can be static: one for each of a batch cannot, if that made arrays of it."""
+    is_batched = bool(value.batches) and any(isinstance(leaf, _ARRAYS) for leaf in jax.tree.leaves(value.make()))
+    return value.form.constant and not is_batched
+
+
+_ARRAYS = (jax.Array, np.ndarray)
 
 
 def _raises(refused: Sequence[Refusal], call: Callable[[], Any]) -> None:

@@ -171,17 +171,19 @@ class JacFwd(Grad):
 
 @dataclass(frozen=True)
 class JacRev(JacFwd):
-    """`jacrev`."""
+    """`jacrev`, under either name.
+
+    Attributes:
+        alias: The name.
+    """
 
     name: ClassVar[str] = "jacrev"
     jax_function: ClassVar[Any] = staticmethod(jax.jacrev)
 
+    alias: str = "jacrev"
 
-@dataclass(frozen=True)
-class Jacobian(JacRev):
-    """`jacobian`, another name of `jacrev`."""
-
-    name: ClassVar[str] = "jacobian"
+    def text(self, function: Function) -> str:
+        return super().text(function).replace(self.name, self.alias, 1)
 
 
 @dataclass(frozen=True)
