@@ -3,6 +3,8 @@
 import re
 from collections.abc import Callable
 
+import pytest
+
 from tests.examples.conftest import Run
 
 WHERE = {  # the shape of each array, that of its part on a device, and on how many devices there is the same part
@@ -13,10 +15,24 @@ WHERE = {  # the shape of each array, that of its part on a device, and on how m
 }
 
 
+@pytest.fixture
+def run_parallel(run_example: Callable[..., Run]) -> Callable[..., Run]:
+    """Runs the example, again where XLA gave up: eight devices that share two cores can wait for each other for good."""
+
+    def run_parallel(*arguments: str) -> Run:
+        for _ in range(3):
+            run = run_example("parallel.py", *arguments)
+            if "rendezvous" not in run.errors:
+                return run
+        pytest.skip("XLA's devices waited for each other: too few cores for eight of them")
+
+    return run_parallel
+
+
 def test_the_model_and_its_moments_are_split_and_the_training_is_that_of_one_device(
-    run_example: Callable[..., Run],
+    run_parallel: Callable[..., Run],
 ) -> None:
-    run = run_example("parallel.py", "--epochs", "12")
+    run = run_parallel("--epochs", "12")
     assert run.status == 0, run.printed + run.errors
     assert re.search(r"donate_argnums=\(0,\) +state", run.printed)
     assert re.search(r"images +Array +P(artitionSpec)?\('data', None\)", run.printed)
@@ -33,7 +49,7 @@ def test_the_model_and_its_moments_are_split_and_the_training_is_that_of_one_dev
     assert run.drew("parallel.png")
 
 
-def test_it_fails_below_95_percent(run_example: Callable[..., Run]) -> None:
-    run = run_example("parallel.py", "--epochs", "1")
+def test_it_fails_below_95_percent(run_parallel: Callable[..., Run]) -> None:
+    run = run_parallel("--epochs", "1")
     assert run.status == 1
     assert run.errors.strip() == "the accuracy is below 95%"
