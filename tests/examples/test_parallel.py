@@ -17,7 +17,7 @@ WHERE = {  # the shape of each array, that of its part on a device, and on how m
 
 @pytest.fixture
 def run_parallel(run_example: Callable[..., Run]) -> Callable[..., Run]:
-    """Runs the example, again where XLA gave up: eight devices that share two cores can wait for each other for good."""
+    """Runs the example, again where XLA gave up: eight devices on two cores can wait for each other for good."""
 
     def run_parallel(*arguments: str) -> Run:
         for _ in range(3):
