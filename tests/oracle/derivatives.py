@@ -421,8 +421,9 @@ class _CustomRule(Differentiating):
     def plain(self, flat: Flat, leaves: Leaves, returned: Any) -> Flat:
         returns = leaves.case.function.returns
         value = returns.value if returns.aux else None
-        statics, moving = self.statics(leaves), set(self.moving(leaves))
-        moves = [position in moving for position in leaves.traced]
+        statics, chosen = self.statics(leaves), self.chosen(leaves.case)
+        # A rule speaks of whole arguments: what a field freezes has a tangent of zero there.
+        moves = [leaves.owners[p] in chosen and is_differentiable(leaves.values[p]) for p in leaves.traced]
 
         def ruled(*values: Any) -> Any:
             function, given = leaves.of_positions(leaves.traced, flat, values)
