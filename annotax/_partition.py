@@ -31,6 +31,7 @@ from annotax._tree import (
     flatten,
     holds_traceable,
     is_constant,
+    is_same,
     is_traceable,
     leaves_with_paths,
     split,
@@ -198,7 +199,7 @@ class Partition:
 def difference(contract: Contract, old: Structures, new: Structures) -> tuple[str, Any, Any] | None:
     """The first constant inside the arguments that is not the same in both: where it is, what it was, what it is."""
     for (i, before), (j, after) in zip(old, new, strict=False):
-        if i != j or before.treedef != after.treedef:
+        if i != j or not is_same(before.treedef, after.treedef):
             continue
         numbered = before.treedef.unflatten(range(len(before.constants)))
         paths = [path for path, _ in leaves_with_paths(contract.names[i], numbered)]

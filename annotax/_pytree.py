@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast, overload
 
 import jax
@@ -56,13 +57,12 @@ def pytree(cls: Any = None, /, **options: bool) -> Any:
 
     All other fields are what JAX traces: arrays, numbers, containers, other pytrees. Markers on them are read by the
     transforms: `NoDiff` leaves a field out of gradients, `Axis` says how a batch holds it, `PartitionSpec` how it is
-    laid out. The class is registered by `jax.tree_util.register_dataclass`, so taking it apart costs no Python, and key
-    paths have the names of the fields. `dataclasses.replace`, inheritance, generics and pickling work as for any
-    dataclass.
+    laid out. Key paths have the names of the fields. `dataclasses.replace`, inheritance, generics and pickling work as
+    for any dataclass.
 
-    JAX makes the object anew whenever a transform returns it, with tracers or placeholders in the traced fields, and
-    calls `__init__` and `__post_init__` then too. So do not validate or convert in `__post_init__`: write a
-    `classmethod` that does, and returns the object.
+    JAX makes the object anew whenever a transform returns it, with tracers or placeholders in the traced fields. It
+    does so without `__init__` and `__post_init__`, which may check and convert what a caller gives. Only where a field
+    has `init=False`, so that `__post_init__` has to make it again, are they called.
 
     Arguments:
         cls: The class; left out, `pytree(...)` is a decorator.
@@ -112,14 +112,51 @@ def _made(cls: Any, options: Mapping[str, bool]) -> Any:
             static[field.name] = known
         elif field.init:
             data.append(field.name)
-    init = {field.name for field in listed if field.init}
-    _check_rebuilt(made)
     setattr(made, _CHECK, tuple(static.values()))
-    cast("Any", jax.tree_util).register_dataclass(
-        made, data_fields=data, meta_fields=[name for name in static if name in init],
-        drop_fields=[field.name for field in listed if not field.init],
-    )  # fmt: skip
+    _register(made, data, [field.name for field in listed if field.init and field.name in static])
     return made
+
+
+def _register(cls: Any, data: Sequence[str], static: Sequence[str]) -> None:
+    """Tell JAX how to take an object apart.
+
+    `register_dataclass` would do that without Python, but JAX 0.10 and later take the structures of two such classes
+    for equal that have as many fields: JAX 0.10 may then run what was compiled for the other class.
+    """
+    traced, constant = _values_of(data), _values_of(static)
+    keys: tuple[Any, ...] = tuple(map(cast("Any", jax.tree_util).GetAttrKey, data))
+    names = (*data, *static)
+    if len(names) < len(dataclasses.fields(cls)):
+        _check_rebuilt(cls)
+
+        def unflatten(constants: tuple[Any, ...], values: tuple[Any, ...]) -> Any:
+            return cls(**dict(zip(names, (*values, *constants), strict=True)))
+    else:
+
+        def unflatten(constants: tuple[Any, ...], values: tuple[Any, ...]) -> Any:
+            made = object.__new__(cls)
+            for name, value in zip(names, (*values, *constants), strict=True):
+                object.__setattr__(made, name, value)  # the class is frozen
+            return made
+
+    def flatten(made: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        return traced(made), constant(made)
+
+    def flatten_with_keys(made: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        return tuple(zip(keys, traced(made), strict=True)), constant(made)
+
+    cast("Any", jax.tree_util).register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
+
+
+def _values_of(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """What takes the values of some attributes, without a loop in Python where there are several."""
+    if len(names) > 1:
+        return operator.attrgetter(*names)
+
+    def values(made: Any) -> tuple[Any, ...]:
+        return tuple(getattr(made, name) for name in names)
+
+    return values
 
 
 def _is_static(cls: type, field: Field) -> bool:
@@ -203,7 +240,7 @@ def _check_default(cls: type, field: Field, default: Any) -> None:
 
 
 def _check_rebuilt(cls: Any) -> None:
-    """See that JAX can make the object anew from its fields alone."""
+    """See that `__init__` can make the object anew from its fields alone."""
     names = {field.name for field in dataclasses.fields(cls)}
     parameters = inspect.signature(cls.__init__).parameters.values() if "__init__" in vars(cls) else ()
     for parameter in list(parameters)[1:]:
@@ -212,7 +249,7 @@ def _check_rebuilt(cls: Any) -> None:
                 message(
                     where(cls),
                     f"{parameter.name} is an InitVar without a default",
-                    because="JAX makes the object anew from its fields alone",
+                    because="a field has init=False, so JAX makes the object anew by __init__, from the others alone",
                     fix="give it a default, or pass it to a classmethod that makes the object",
                 )
             )

@@ -212,7 +212,7 @@ class Structure:
     def split_again(self, value: Any) -> list[Any] | None:
         """The traced leaves of another value, if all the rest of it is the very same objects; else `None`."""
         leaves, treedef = flatten(value)
-        if treedef != self.treedef:
+        if not is_same(treedef, self.treedef):
             return None
         for leaf, constant in zip(leaves, self.constants, strict=True):
             if constant is not None and leaf is not constant.value:
@@ -251,6 +251,11 @@ class Structure:
 
     def __hash__(self) -> int:
         return self.digest
+
+
+def is_same(treedef: Any, other: Any) -> bool:
+    """Whether two treedefs are equal; to `==` two dataclasses with as many fields are, in JAX 0.10 and later."""
+    return bool(treedef == other) and hash(treedef) == hash(other)
 
 
 def flatten(value: Any) -> tuple[list[Any], Any]:

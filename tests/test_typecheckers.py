@@ -314,11 +314,12 @@ def stacked(x: float) -> float:
 @annotax.pytree
 class Tree:
     w: Float[Array, " a"]
+    rate: float = 1.0  # JAX puts a tracer there
     size: Static[int] = 2
 
     @jit
     def __call__(self, x: Float[Array, " a"], scale: float) -> Float[Array, " a"]:
-        return self.w * x * scale
+        return self.w * x * scale * self.rate
 
 
 class Module(eqx.Module):

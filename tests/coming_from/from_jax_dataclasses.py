@@ -45,8 +45,8 @@ CLASSES = (
             layer = Layer(w, jnp.zeros(3))
             jax.tree.leaves(jax.tree.map(jnp.square, layer))
         """,
-        note="Both are frozen dataclasses. That of annotax is taken apart by JAX itself, without Python; the paths of "
-        "its leaves have names (`.weights`), which messages and `wrt=` use.",
+        note="Both are frozen dataclasses, and JAX makes both anew without calling `__init__`. Under annotax the paths "
+        "of the leaves have names (`.weights`), which messages and `wrt=` use.",
     ),
     Pair(
         "Classes",
