@@ -3,7 +3,7 @@
 `make_core` turns `f(a, /, b, *args, c, **kw)` into `core(a, b, args, c, kw)`, so that every selector of every JAX
 transform is an index into the signature. `make_face` goes the other way: a plain function with the user's own
 signature whose body is one call of a core. Both are generated, since anything that takes `*args, **kwargs` costs
-Python time on every call, and hides the names that JAX puts into its messages.
+Python time on every call, and hides the names that JAX puts into its messages; so is what takes a pytree apart.
 """
 
 from __future__ import annotations
@@ -170,8 +170,25 @@ def make_encoder(
     return _generate(where, "encoder", names, write, {f"{prefix}call": call, **namespace})
 
 
+def make_flatten(where: str, data: Sequence[str], static: Sequence[str]) -> Callable[[Any], tuple[Any, Any]]:
+    """A function of an object that returns some of its attributes in two tuples, for JAX to call at every dispatch.
+
+    Arguments:
+        where: The class, as `module.qualname`.
+        data: The names of what goes into the first tuple.
+        static: The names of what goes into the second one.
+    """
+
+    def write(names: Sequence[str]) -> tuple[str, str]:
+        traced, constant = (_tuple([f"{names[0]}.{name}" for name in attributes]) for attributes in (data, static))
+        return names[0], f"    return {traced}, {constant}\n"
+
+    return _generate(where, "flatten", ["self"], write, {})
+
+
 # --- generated source ------------------------------------------------------------------------------------------------
-# Nothing but names that `_signature` checked to be identifiers gets into it; values come in through the namespace.
+# Nothing but identifiers gets into it, parameters that `_signature` checked and fields from which `dataclasses` has
+# generated source before; values come in through the namespace.
 
 
 def _generate(
@@ -184,7 +201,7 @@ def _generate(
     """A function from generated source.
 
     Arguments:
-        where: The user's function, as `module.qualname`.
+        where: The user's function or class, as `module.qualname`.
         part: What is generated, for the name of the file that tracebacks show.
         names: The parameters.
         write: From the names of the parameters to what stands between the brackets, and the body.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast, overload
 
@@ -17,6 +16,7 @@ from annotax._checks import why_not_constant
 from annotax._errors import MarkerError, StaticValueError, message
 from annotax._fields import Field, fields_of, where
 from annotax._markers import Static
+from annotax._normal import make_flatten
 from annotax._tracebacks import shortens
 from annotax._tree import describe
 
@@ -123,40 +123,29 @@ def _register(cls: Any, data: Sequence[str], static: Sequence[str]) -> None:
     `register_dataclass` would do that without Python, but JAX 0.10 and later take the structures of two such classes
     for equal that have as many fields: JAX 0.10 may then run what was compiled for the other class.
     """
-    traced, constant = _values_of(data), _values_of(static)
+    flatten = make_flatten(where(cls), data, static)
     keys: tuple[Any, ...] = tuple(map(cast("Any", jax.tree_util).GetAttrKey, data))
     names = (*data, *static)
-    if len(names) < len(dataclasses.fields(cls)):
+
+    def flatten_with_keys(made: Any) -> tuple[Any, Any]:
+        values, constants = flatten(made)
+        return tuple(zip(keys, values, strict=True)), constants
+
+    def unflatten(constants: tuple[Any, ...], values: tuple[Any, ...]) -> Any:
+        made = object.__new__(cls)
+        for name, value in zip(names, (*values, *constants), strict=True):
+            object.__setattr__(made, name, value)  # the class is frozen
+        return made
+
+    def call(constants: tuple[Any, ...], values: tuple[Any, ...]) -> Any:
+        return cls(**dict(zip(names, (*values, *constants), strict=True)))
+
+    is_whole = len(names) == len(dataclasses.fields(cls))
+    if not is_whole:  # `__post_init__` has to make the others again
         _check_rebuilt(cls)
-
-        def unflatten(constants: tuple[Any, ...], values: tuple[Any, ...]) -> Any:
-            return cls(**dict(zip(names, (*values, *constants), strict=True)))
-    else:
-
-        def unflatten(constants: tuple[Any, ...], values: tuple[Any, ...]) -> Any:
-            made = object.__new__(cls)
-            for name, value in zip(names, (*values, *constants), strict=True):
-                object.__setattr__(made, name, value)  # the class is frozen
-            return made
-
-    def flatten(made: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        return traced(made), constant(made)
-
-    def flatten_with_keys(made: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-        return tuple(zip(keys, traced(made), strict=True)), constant(made)
-
-    cast("Any", jax.tree_util).register_pytree_with_keys(cls, flatten_with_keys, unflatten, flatten)
-
-
-def _values_of(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
-    """What takes the values of some attributes, without a loop in Python where there are several."""
-    if len(names) > 1:
-        return operator.attrgetter(*names)
-
-    def values(made: Any) -> tuple[Any, ...]:
-        return tuple(getattr(made, name) for name in names)
-
-    return values
+    cast("Any", jax.tree_util).register_pytree_with_keys(
+        cls, flatten_with_keys, unflatten if is_whole else call, flatten
+    )
 
 
 def _is_static(cls: type, field: Field) -> bool:
