@@ -65,15 +65,13 @@ def _agree(case: Case) -> None:
     calls.append(("other values", two, whole, case.moved(static=False)))
     if case.restarts:
         calls.append(("other static values", two, whole, case.moved(static=True)))
-    has_rule = any(step.name.startswith("custom_") for step in case.steps)
     for title, function, spelling, call in calls:
         slots, plain = _made(call), Leaves(case, _made(call))
         runs = len(home.seen)
         got, expected = case.way.run(function, case, spelling, slots), flat(*plain.values)
         got, expected = (case.steps[0].compared(result, Leaves(case, _made(call))) for result in (got, expected))
         _same(f"the result of the {title}", expected, got, coarse="float16" in str(described(plain.values)))
-        if not has_rule:  # what a rule does not use, JAX may drop before it is donated
-            _equal(f"the arguments that the {title} deletes", _deleted(plain.values), _deleted(jax.tree.leaves(slots)))
+        _equal(f"the arguments that the {title} deletes", _deleted(plain.values), _deleted(jax.tree.leaves(slots)))
         counted = (lambda seen: seen) if case.way.counts_runs else _distinct
         _equal(f"what the body is given by the {title}", counted(oracle.seen), counted(home.seen))
         if title == "second spelling" and case.keeps_trace and case.way.counts_runs:
