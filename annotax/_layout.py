@@ -47,7 +47,7 @@ def lay_out(core: Callable[..., Any], contract: Contract) -> Callable[..., Any]:
         return core
 
     def laid_out(*slots: Any) -> Any:
-        if jax.sharding.get_abstract_mesh().empty:  # a laptop: the layouts say nothing
+        if _says_nothing(jax.sharding.get_abstract_mesh()):
             return core(*slots)
         values = list(slots)
         for i, spec in specs.items():
@@ -55,6 +55,11 @@ def lay_out(core: Callable[..., Any], contract: Contract) -> Callable[..., Any]:
         return impose_result(core(*values), contract.result, contract)
 
     return cast("Callable[..., Any]", named_as(laid_out, core))
+
+
+def _says_nothing(mesh: Any) -> bool:
+    """Whether layouts say nothing: without a mesh, on a laptop, or within `shard_map`, where a value is one shard."""
+    return all(kind is AxisType.Manual for kind in mesh.axis_types)
 
 
 def impose_result(value: Any, result: Result, contract: Contract, path: str = "result") -> Any:
@@ -90,8 +95,10 @@ def impose(value: Any, spec: Any, contract: Contract, path: str, *, fields: bool
         ShardingError: If the mesh, the rank or the shape of an array does not allow it.
     """
     mesh = jax.sharding.get_abstract_mesh()
-    specs = specs_of_leaves(value, spec) if fields and not mesh.empty else None
-    if mesh.empty or (spec is None and specs is None):
+    if _says_nothing(mesh):
+        return value
+    specs = specs_of_leaves(value, spec) if fields else None
+    if spec is None and specs is None:
         return value
     kinds = dict(zip(mesh.axis_names, mesh.axis_types, strict=True))
 
@@ -102,7 +109,7 @@ def impose(value: Any, spec: Any, contract: Contract, path: str, *, fields: bool
         explicit, automatic = (_only(spec, kinds, kind) for kind in (AxisType.Explicit, AxisType.Auto))
         if AxisType.Explicit in kinds.values():
             leaf = cast("Any", jax.sharding).reshard(leaf, explicit)
-        # Manual axes, those of a surrounding `shard_map`, have been dropped: there a value is its own shard.
+        # Manual axes, those of a surrounding `shard_map` of some axes, have been dropped.
         if any(kind is AxisType.Auto for kind in kinds.values()) and (any(automatic) or not any(explicit)):
             # With the mesh, since before JAX 0.8 a spec alone is refused where only the abstract mesh is known.
             leaf = cast("Any", jax.lax).with_sharding_constraint(leaf, NamedSharding(mesh, automatic))

@@ -699,6 +699,16 @@ def test_shard_map_takes_layouts_that_override_those_of_the_hints(given, mesh, r
     assert is_laid_out(result, mesh, P("data", None))
 
 
+@pytest.mark.parametrize("outer", [[], [jit]], ids=["alone", "under jit"])
+@pytest.mark.parametrize("spec", [P(None, None, "data"), P("model"), P(None, ("data", "data"))], ids=str)
+def test_a_layout_that_shard_map_overrides_is_imposed_nowhere(given, mesh, rows, outer, spec):
+    @transform(*outer, shard_map(**given, in_specs={"x": P("data")}, out_specs=P("data")))
+    def f(x: Annotated[Array, spec]) -> Array:
+        return 2 * x
+
+    assert np.array_equal(f(rows), 2 * rows)
+
+
 def test_shard_map_over_some_axes_of_the_mesh():
     mesh = mesh_of((4, 2), ("data", "model"))
 

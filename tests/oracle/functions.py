@@ -62,7 +62,8 @@ class Parameter:
     @property
     def is_inferred_static(self) -> bool:
         """Whether its hint, or without one its default, tells that it can never be traced."""
-        by_default = not self.hint.text and self.default is not None and not is_traceable(self.default.make())
+        with jax.ensure_compile_time_eval():  # this is asked while tracing, too
+            by_default = not self.hint.text and self.default is not None and not is_traceable(self.default.make())
         return self.hint.static or by_default
 
     @property
