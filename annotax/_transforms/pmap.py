@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from inspect import Parameter as P
+from inspect import Parameter as SignatureParameter
 from typing import TYPE_CHECKING, Any, ClassVar, Unpack, cast, overload
 
 import jax
@@ -144,7 +144,8 @@ class Pmap(Batching):
 
         given = {**self.given(contract), "static_broadcasted_argnums": ()}
         # With two slots that hold nothing, JAX 0.10.2 takes the axis of one argument for that of another.
-        may_be_empty = any(p.kind in (P.VAR_POSITIONAL, P.VAR_KEYWORD) for p in contract)
+        variadic = (SignatureParameter.VAR_POSITIONAL, SignatureParameter.VAR_KEYWORD)
+        may_be_empty = any(parameter.kind in variadic for parameter in contract)
         direct = None if contract.indices(Static) or may_be_empty else cast("Any", jax.pmap)(held, **given)
         is_by_leaf = False
 

@@ -19,7 +19,7 @@ from tests.oracle.cases import Case, Home
 from tests.oracle.functions import Call, canonical, each
 from tests.oracle.maps import Vmap
 from tests.oracle.steps import Flat, Leaves, Refusal, can_be_laid_out, laid_out
-from tests.oracle.values import MESHES, Value, described
+from tests.oracle.values import MESHES, Value, described, holds_arrays
 
 TALLY: Counter[str] = Counter()
 """What kinds of cases were run."""
@@ -151,11 +151,7 @@ def _layout_refusals(case: Case, leaves: Leaves) -> Iterator[Refusal]:
 
 def _is_constant(value: Value) -> bool:
     """Whether a value can be static: one for each of a batch cannot, if that made arrays of it."""
-    is_batched = bool(value.batches) and any(isinstance(leaf, _ARRAYS) for leaf in jax.tree.leaves(value.make()))
-    return value.form.constant and not is_batched
-
-
-_ARRAYS = (jax.Array, np.ndarray)
+    return value.form.constant and not (value.batches and holds_arrays(value.make()))
 
 
 def _raises(refused: Sequence[Refusal], call: Callable[[], Any]) -> None:

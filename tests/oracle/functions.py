@@ -9,10 +9,9 @@ from inspect import Parameter as P
 from typing import Any
 
 import jax
-import numpy as np
 
 from annotax import Axis
-from tests.oracle.values import CONTRADICTIONS, NAMESPACE, Hint, Value, is_traceable
+from tests.oracle.values import CONTRADICTIONS, NAMESPACE, Hint, Value, holds_arrays, is_traceable
 
 
 @dataclass(frozen=True)
@@ -72,8 +71,7 @@ class Parameter:
 
     @property
     def has_array_default(self) -> bool:
-        leaves = [] if self.default is None else jax.tree.leaves(self.default.make())
-        return any(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in leaves)
+        return self.default is not None and holds_arrays(self.default.make())
 
     @property
     def contradictions(self) -> list[tuple[str, ...]]:

@@ -259,6 +259,11 @@ def _example(leaf: Any, i: int) -> Any:
     return leaf ^ bool(i % 2) if is_bool else leaf + i
 
 
+def holds_arrays(value: Any) -> bool:
+    """Whether there is an array in a value."""
+    return any(isinstance(leaf, (jax.Array, np.ndarray)) for leaf in jax.tree.leaves(value))
+
+
 def mix(*slots: Any) -> Any:
     """A scalar that depends on every leaf of every slot, in another way for each place, so that no two can be swapped.
 
